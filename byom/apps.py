@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class ByomConfig(AppConfig):
+    name = "byom"
+    verbose_name = "BYOM"
