@@ -1,0 +1,131 @@
+"""The ledger: one row for every provider call, whoever made it and however it ended."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import models
+from django.db.models import Avg, Count, Q, Sum
+
+from credentials.models import AccessToken, LLMCredential
+from providers import registry
+
+
+class Surface(models.TextChoices):
+    """The door that a call came in by."""
+
+    AGENT = "agent", "Chat page"
+    API = "api", "API"
+    GATEWAY = "gateway", "Gateway"
+    BENCHMARK = "benchmark", "Benchmark"
+    VALIDATION = "validation", "Key test"
+
+
+class Status(models.TextChoices):
+    OK = "ok", "OK"
+    ERROR = "error", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class UsageSource(models.TextChoices):
+    REPORTED = "reported", "Reported by the provider"
+    ESTIMATED = "estimated", "Estimated"
+
+
+class PaidBy(models.TextChoices):
+    USER = "user", "Own key"
+    SYSTEM = "system", "System key"
+
+
+class UsageQuerySet(models.QuerySet["UsageRecord"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        return self.filter(user_id=user.pk)
+
+    def totals(self) -> dict[str, Any]:
+        """Calls, failures, tokens and cost (USD) of these rows; what has no price is counted
+        apart, as `unpriced`, and not as 0."""
+        return self.aggregate(
+            unpriced=Count("id", filter=Q(cost_usd=None, status=Status.OK)),
+            calls=Count("id"),
+            failed=Count("id", filter=Q(status=Status.ERROR)),
+            input_tokens=Sum("input_tokens", default=0),
+            output_tokens=Sum("output_tokens", default=0),
+            cost_usd=Sum("cost_usd", default=Decimal(0)),
+            latency_ms=Avg("latency_ms", filter=Q(status=Status.OK)),
+        )
+
+    def by_model(self) -> Any:
+        """One dictionary per provider and model: calls, tokens, cost, mean latency."""
+        return (
+            self.values("provider", "model")
+            .annotate(
+                calls=Count("id"),
+                tokens=Sum("input_tokens") + Sum("output_tokens"),
+                cost=Sum("cost_usd"),
+                latency=Avg("latency_ms", filter=Q(status=Status.OK)),
+            )
+            .order_by("-calls", "provider", "model")
+        )
+
+
+class UsageRecord(models.Model):
+    """One provider call. `id` is the call id that receipts show.
+
+    `input_tokens` includes cached tokens and `output_tokens` includes reasoning. `cost_usd` is
+    null where no price is known: unknown is never 0. `unit_prices` (USD per million tokens) and
+    `price_source` are kept as they were used.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="usage_records"
+    )
+    credential = models.ForeignKey(LLMCredential, on_delete=models.SET_NULL, null=True)
+    access_token = models.ForeignKey(AccessToken, on_delete=models.SET_NULL, null=True)
+    session_id = models.UUIDField(null=True, db_index=True)
+    surface = models.CharField(max_length=12, choices=Surface.choices)
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=128)
+    model_served = models.CharField(max_length=128, blank=True)
+    input_tokens = models.PositiveIntegerField(default=0)
+    output_tokens = models.PositiveIntegerField(default=0)
+    cache_read_tokens = models.PositiveIntegerField(default=0)
+    cache_write_tokens = models.PositiveIntegerField(default=0)
+    reasoning_tokens = models.PositiveIntegerField(default=0)
+    usage_source = models.CharField(max_length=9, choices=UsageSource.choices)
+    cost_usd = models.DecimalField(max_digits=18, decimal_places=9, null=True)
+    unit_prices = models.JSONField(default=dict)
+    price_source = models.CharField(max_length=60, blank=True)
+    latency_ms = models.FloatField()
+    ttft_ms = models.FloatField(null=True)
+    status = models.CharField(max_length=9, choices=Status.choices)
+    error_code = models.CharField(max_length=40, blank=True)
+    retries = models.PositiveSmallIntegerField(default=0)
+    paid_by = models.CharField(max_length=6, choices=PaidBy.choices)
+    is_simulated = models.BooleanField(default=False)
+    request_id = models.CharField(max_length=128, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = UsageQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-created_at", "-id"], name="usage_by_user"),
+            models.Index(fields=["-created_at", "-id"], name="usage_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.model} {self.status}"
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def provider_label(self) -> str:
+        return registry.label(self.provider)

@@ -1,0 +1,52 @@
+"""How money, durations, counts and providers read on pages.
+
+`static/byom/chat.js` formats the receipt of a streamed answer by the same rules; the browser
+test compares the two.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+
+from django import template
+
+from providers import registry
+
+register = template.Library()
+
+SIGNIFICANT_DIGITS = 3
+
+
+@register.filter
+def usd(cost: Decimal | None) -> str:
+    """`$12.35`, below a dollar three significant digits (`$0.0000284`); None is "no price"."""
+    if cost is None:
+        return "no price"
+    if cost == 0:
+        return "$0"
+    decimals = 2 if cost >= 1 else max(2, SIGNIFICANT_DIGITS - 1 - cost.adjusted())
+    rounded = cost.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    whole, _, fraction = f"{rounded:,f}".partition(".")
+    return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def duration(milliseconds: float | None) -> str:
+    """`412 ms`, from a second on `1.2 s`; a dash where nothing was measured."""
+    if milliseconds is None:
+        return "–"
+    whole = int(round(milliseconds, 1) + 0.5)
+    if whole < 1000:
+        return f"{whole} ms"
+    tenths = (whole + 50) // 100
+    return f"{tenths // 10}.{tenths % 10} s"
+
+
+@register.filter
+def count(number: int | None) -> str:
+    return f"{number or 0:,}"
+
+
+@register.filter
+def provider_label(name: str) -> str:
+    return registry.label(name)

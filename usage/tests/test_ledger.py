@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from providers.vocabulary import Usage
+from usage.admission import TokenBuckets, TooManyCalls
+from usage.ledger import Caller, OpenCall, Payer, receipt
+from usage.models import Status, Surface, UsageRecord, UsageSource
+from usage.prices import UNKNOWN, price_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.integration]
+URL = "/api/v1/usage/records"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def settled(user: User | None, model: str = "gpt-4o-mini", **usage: int) -> UsageRecord:
+    payer = Payer(provider="openai", model=model, paid_by="user", is_simulated=False)
+    call = OpenCall(Caller(surface=Surface.API, user_id=user.pk if user else None), payer)
+    call.first_token()
+    tokens = Usage(**(usage or {"input_tokens": 1000, "output_tokens": 500}))
+    return call.settle(status=Status.OK, usage=tokens, usage_source=UsageSource.REPORTED)
+
+
+def test_a_row_keeps_the_prices_it_was_settled_at(alice: User) -> None:
+    record = settled(alice)
+
+    # 1,000 input tokens at $0.15 and 500 output tokens at $0.60 a million
+    assert record.cost_usd == Decimal("0.00045")
+    assert record.unit_prices["input_mtok"] == "0.15"
+    assert record.price_source.startswith("genai-prices")
+    assert record.ttft_ms is not None and record.ttft_ms <= record.latency_ms
+
+
+def test_cached_tokens_cost_their_own_price() -> None:
+    usage = Usage(input_tokens=1_000_000, cache_read_tokens=400_000)
+    price = price_of(provider="openai", models=["gpt-4o-mini"], usage=usage, at=AT)
+
+    # 600,000 at $0.15 and 400,000 at $0.075 a million
+    assert price.cost == Decimal("0.12")
+
+
+def test_an_unknown_price_is_null_and_not_zero(alice: User) -> None:
+    record = settled(alice, model="gpt-of-the-future-9")
+
+    assert record.cost_usd is None
+    assert receipt(record).cost_usd is None
+    assert UsageRecord.objects.totals()["unpriced"] == 1
+
+
+def test_the_model_asked_for_prices_a_call_whose_served_name_has_no_price() -> None:
+    usage = Usage(input_tokens=1_000_000)
+    price = price_of(provider="openai", models=["odd-name", "gpt-4o-mini"], usage=usage, at=AT)
+
+    assert price.cost == Decimal("0.15")
+
+
+def test_a_server_of_ones_own_has_no_price() -> None:
+    usage = Usage(input_tokens=10)
+
+    assert price_of(provider="openai_compatible", models=["x"], usage=usage, at=AT) == UNKNOWN
+
+
+def test_people_see_their_own_calls_only(api: APIClient, alice: User, bob: User) -> None:
+    mine, theirs = settled(alice), settled(bob)
+
+    assert [row["id"] for row in api.get(URL).json()["results"]] == [str(mine.pk)]
+    assert api.get(f"{URL}/{mine.pk}").status_code == 200
+    assert api.get(f"{URL}/{theirs.pk}").status_code == 404
+
+
+def test_a_record_has_the_promised_fields(api: APIClient, alice: User) -> None:
+    settled(alice)
+    row = api.get(URL).json()["results"][0]
+
+    assert {
+        "id", "surface", "provider", "model", "input_tokens", "output_tokens", "cost_usd",
+        "latency_ms", "ttft_ms", "status", "paid_by", "created_at",
+    } <= row.keys()  # fmt: skip
+    assert row["cost_usd"] == "0.000450000"
+
+
+@pytest.mark.parametrize("verb", ["post", "put", "patch", "delete"])
+def test_nobody_changes_the_ledger(api: APIClient, alice: User, verb: str) -> None:
+    record = settled(alice)
+
+    for url in (URL, f"{URL}/{record.pk}"):
+        assert getattr(api, verb)(url, {}, format="json").status_code == 405
+
+
+def test_totals_add_up(alice: User) -> None:
+    settled(alice)
+    settled(alice)
+    totals: dict[str, Any] = UsageRecord.objects.visible_to(alice).totals()
+
+    assert (totals["calls"], totals["input_tokens"], totals["output_tokens"]) == (2, 2000, 1000)
+    assert totals["cost_usd"] == Decimal("0.0009")
+
+
+def test_a_bucket_lets_its_number_through_and_refills() -> None:
+    now = [0.0]
+    buckets = TokenBuckets(per_minute=60, clock=lambda: now[0])
+    for _ in range(60):
+        buckets.take("alice")
+    with pytest.raises(TooManyCalls) as caught:
+        buckets.take("alice")
+    buckets.take("bob")
+    now[0] = 1.0
+
+    assert caught.value.retry_after == pytest.approx(1.0)
+    buckets.take("alice")
