@@ -1,0 +1,46 @@
+"""Staff's view of sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from agents.models import AgentSession, Message
+
+
+class MessageInline(admin.TabularInline):
+    model = Message
+    extra = 0
+    can_delete = False
+    fields = ("position", "role", "text", "record", "created_at")
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(AgentSession)
+class AgentSessionAdmin(admin.ModelAdmin):
+    list_display = ("title", "owner", "status", "provider", "model", "updated_at")
+    list_filter = ("status", "provider")
+    search_fields = ("id", "title", "goal", "owner__username")
+    list_select_related = ("owner",)
+    readonly_fields = ("id", "owner", "credential", "created_at", "updated_at")
+    inlines = (MessageInline,)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(Message)
+class MessageAdmin(admin.ModelAdmin):
+    list_display = ("session", "position", "role", "created_at")
+    list_filter = ("role",)
+    search_fields = ("session__id", "session__title", "text")
+    list_select_related = ("session",)
+    readonly_fields = ("session", "position", "role", "text", "record", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False

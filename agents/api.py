@@ -1,0 +1,65 @@
+"""`/api/v1/agent/sessions` and their messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.db.models import QuerySet
+from django.http import HttpResponseBase
+from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents.events import event_stream
+from agents.models import AgentSession
+from agents.serializers import MessageSerializer, MessageWrite, SessionSerializer, SessionWrite
+from agents.services import create_session
+from agents.turns import begin_turn, whole_turn
+from credentials.models import AccessToken
+from usage.models import Surface
+
+
+class SessionViewSet(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[AgentSession],
+):
+    """Create, list, read and delete sessions; talk to them at `{id}/messages`."""
+
+    serializer_class = SessionSerializer
+    lookup_value_regex = "[0-9a-f-]{36}"
+
+    def get_queryset(self) -> QuerySet[AgentSession]:
+        return AgentSession.objects.owned_by(self.request.user)
+
+    def create(self, request: Request) -> Response:
+        body = SessionWrite(data=request.data)
+        body.is_valid(raise_exception=True)
+        session = create_session(owner=request.user, **body.validated_data)
+        return Response(SessionSerializer(session).data, status=201)
+
+    @action(detail=True, methods=["get", "post"])
+    def messages(self, request: Request, pk: str) -> HttpResponseBase:
+        """GET: all messages. POST `{"content": …, "stream": false}`: one turn."""
+        session = self.get_object()
+        if request.method == "GET":
+            rows = session.messages.select_related("record")
+            return Response(MessageSerializer(rows, many=True).data)
+        body = MessageWrite(data=request.data)
+        body.is_valid(raise_exception=True)
+        turn = begin_turn(
+            session=session,
+            text=body.validated_data["content"],
+            surface=Surface.API,
+            token=request.auth if isinstance(request.auth, AccessToken) else None,
+        )
+        if body.validated_data["stream"]:
+            return event_stream(turn)
+        return Response(async_to_sync(whole_turn)(turn), status=201)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self.get_object().delete()
+        return Response(status=204)

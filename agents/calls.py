@@ -1,0 +1,181 @@
+"""One provider call on its whole path: admitted, made (and made again), settled.
+
+Selection comes before (`agents.clients.select`), the receipt goes to whoever asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from asgiref.sync import sync_to_async
+
+from agents.clients import Selection
+from credentials.vault import Unreadable
+from providers.errors import ProviderError
+from providers.http import http_client
+from providers.vocabulary import ChatRequest, ChatResult, Delta, ProviderClient, Text, Usage
+from usage.admission import admit
+from usage.ledger import Caller, OpenCall, estimated_tokens
+from usage.models import Status, UsageRecord, UsageSource
+
+RETRY_SECONDS = (1.0, 2.0, 4.0)
+LONGEST_WAIT = 20.0  # a person is waiting: a longer Retry-After is told instead of slept
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a call that succeeded: what the model said, and its ledger row."""
+
+    result: ChatResult
+    record: UsageRecord
+
+
+class Tally:
+    """What has arrived so far, so that a call that is cut off can be settled by estimate."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._reported: Usage | None = None
+        self.text = ""
+        self._reasoning_length = 0
+
+    def add(self, delta: Delta) -> None:
+        self.text += delta.text
+        self._reasoning_length += len(delta.reasoning)
+        self._reported = delta.usage or self._reported
+
+    def estimate(self) -> Usage:
+        """Zero where nothing arrived; else input as far as told, output by its length."""
+        if not self.text and not self._reasoning_length and self._reported is None:
+            return Usage()
+        told = self._reported or Usage(input_tokens=self._estimated_input())
+        return Usage(
+            input_tokens=told.input_tokens,
+            output_tokens=estimated_tokens(len(self.text) + self._reasoning_length),
+            cache_read_tokens=told.cache_read_tokens,
+            cache_write_tokens=told.cache_write_tokens,
+            reasoning_tokens=estimated_tokens(self._reasoning_length),
+        )
+
+    def whole(self, result: ChatResult) -> Usage:
+        """The estimate for an answer that came whole but without usage."""
+        output = estimated_tokens(len(result.text) + len(result.reasoning))
+        return Usage(input_tokens=self._estimated_input(), output_tokens=output)
+
+    def _estimated_input(self) -> int:
+        parts = [part for message in self._request.messages for part in message.parts]
+        texts = [part.text for part in parts if isinstance(part, Text)]
+        return estimated_tokens(len(self._request.system) + sum(map(len, texts)))
+
+
+async def call(
+    *,
+    selection: Selection,
+    request: ChatRequest,
+    caller: Caller,
+    call_id: uuid.UUID | None = None,
+    max_retries: int = len(RETRY_SECONDS),
+) -> AsyncGenerator[Delta | Answer]:
+    """Deltas as they come, then one Answer, last. The ledger has its row before that.
+
+    `call_id` is for who wants to know the row also of a call that fails; `max_retries=0` for
+    who measures.
+
+    Raises TooManyCalls (nothing was sent, no row), Unreadable, and ProviderError (settled as
+    failed). Closing the generator early, or cancelling it, stops the provider's work and
+    settles what had arrived as cancelled, by estimate.
+    """
+    admit(caller.user_id)
+    entry = OpenCall(caller, selection.payer, call_id)
+    tally = Tally(request)
+    result: ChatResult | None = None
+    try:
+        async with (
+            http_client() as http,
+            aclosing(_with_retries(entry, selection.client(http), request, max_retries)) as events,
+        ):
+            async for event in events:
+                if isinstance(event, ChatResult):
+                    result = event
+                    entry.stop()
+                    break
+                tally.add(event)
+                if event.text or event.reasoning:
+                    entry.first_token()
+                    yield event
+    except (ProviderError, Unreadable) as error:
+        await _settle_failed(entry, tally, Status.ERROR, error)
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        await asyncio.shield(_settle_failed(entry, tally, Status.CANCELLED, None))
+        raise
+    assert result is not None, "a provider client's stream ends with a ChatResult or raises"
+    yield Answer(result, await _settle(entry, tally, result))
+
+
+async def _with_retries(
+    entry: OpenCall, client: ProviderClient, request: ChatRequest, max_retries: int
+) -> AsyncGenerator[Delta | ChatResult]:
+    """Tries again after a retryable failure, but never once something has been streamed."""
+    while True:
+        streamed = False
+        try:
+            async for event in _closing(client.stream(request)):
+                streamed = True
+                yield event
+            return
+        except ProviderError as error:
+            wait = _wait_before_retry(error, entry.retries)
+            if streamed or wait is None or entry.retries >= max_retries:
+                raise
+            entry.retries += 1
+        await asyncio.sleep(wait)
+
+
+async def _closing(
+    events: AsyncIterator[Delta | ChatResult],
+) -> AsyncGenerator[Delta | ChatResult]:
+    try:
+        async for event in events:
+            yield event
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]  # adapters are generators
+
+
+def _wait_before_retry(error: ProviderError, retries: int) -> float | None:
+    """Seconds to wait, or None when there is no point in another try."""
+    if not error.retryable or retries >= len(RETRY_SECONDS):
+        return None
+    wait = error.retry_after
+    if wait is None:
+        wait = RETRY_SECONDS[retries] * random.uniform(0.75, 1.25)
+    return wait if wait <= LONGEST_WAIT else None
+
+
+async def _settle(entry: OpenCall, tally: Tally, result: ChatResult) -> UsageRecord:
+    reported = result.usage is not None
+    return await sync_to_async(entry.settle)(
+        status=Status.OK,
+        usage=result.usage or tally.whole(result),
+        usage_source=UsageSource.REPORTED if reported else UsageSource.ESTIMATED,
+        model_served=result.model,
+        request_id=result.request_id,
+    )
+
+
+async def _settle_failed(
+    entry: OpenCall, tally: Tally, status: Status, error: ProviderError | Unreadable | None
+) -> UsageRecord:
+    entry.stop()
+    return await sync_to_async(entry.settle)(
+        status=status,
+        usage=tally.estimate(),
+        usage_source=UsageSource.ESTIMATED,
+        error_code=error.code if error else "",
+        request_id=getattr(error, "request_id", ""),
+    )

@@ -1,0 +1,32 @@
+"""Turn events as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.http import StreamingHttpResponse
+
+from agents.turns import Event, Turn, stream_turn
+
+
+def event_stream(turn: Turn) -> StreamingHttpResponse:
+    """The turn as a response that streams while the model answers."""
+    return StreamingHttpResponse(
+        _encoded(stream_turn(turn)),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _encoded(events: AsyncGenerator[Event]) -> AsyncIterator[bytes]:
+    # Letting the turn in has queried: without this the stream holds that connection to its end.
+    await sync_to_async(connections.close_all)()
+    try:
+        async for event in events:
+            data = json.dumps(event.data, ensure_ascii=False)
+            yield f"event: {event.name}\ndata: {data}\n\n".encode()
+    finally:
+        await events.aclose()

@@ -1,0 +1,50 @@
+"""What the sessions API takes and gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from agents.models import AgentSession, Message
+from credentials.serializers import ParamsField
+from usage.serializers import UsageRecordSerializer
+
+MAX_TEXT = 200_000  # characters; more than any model's window holds
+
+
+class SessionSerializer(serializers.ModelSerializer[AgentSession]):
+    class Meta:
+        model = AgentSession
+        fields = (
+            "id", "title", "goal", "instructions", "credential_id", "provider", "model", "params",
+            "status", "reason", "created_at", "updated_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class SessionWrite(serializers.Serializer[AgentSession]):
+    """The body of POST. Without credential, provider and model: the usual selection order."""
+
+    title = serializers.CharField(max_length=120, allow_blank=True, default="")
+    goal = serializers.CharField(max_length=MAX_TEXT, allow_blank=True, default="")
+    instructions = serializers.CharField(max_length=MAX_TEXT, allow_blank=True, default="")
+    credential_id = serializers.CharField(max_length=36, allow_null=True, default=None)
+    provider = serializers.CharField(max_length=32, allow_blank=True, default="")
+    model = serializers.CharField(max_length=128, allow_blank=True, default="")
+    params = ParamsField(default=dict)
+
+
+class MessageSerializer(serializers.ModelSerializer[Message]):
+    content = serializers.CharField(source="text")
+    record = UsageRecordSerializer(read_only=True)
+
+    class Meta:
+        model = Message
+        fields = ("id", "position", "role", "content", "record", "created_at")
+        read_only_fields = fields
+
+
+class MessageWrite(serializers.Serializer[Any]):
+    content = serializers.CharField(max_length=MAX_TEXT)
+    stream = serializers.BooleanField(default=False)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from agents.clients import (
+    ModelMismatch,
+    ModelNeeded,
+    NothingSelected,
+    SimulatorOff,
+    select,
+)
+from credentials.errors import CredentialExpired, CredentialInactive, CredentialNotFound
+from credentials.tests.factories import CredentialFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.integration]
+REAL = {"openai": "sk-real-openai-key-1", "google": "", "anthropic": "sk-ant-real-key-1"}
+
+
+def test_the_named_credential_comes_first(alice: User, simulator: Any) -> None:
+    CredentialFactory.create(owner=alice, is_default=True)
+    named = CredentialFactory.create(owner=alice)
+    pinned = CredentialFactory.create(owner=alice)
+
+    chosen = select(user=alice, credential_id=named.pk, pinned_id=pinned.pk)
+    assert chosen.credential == named
+    assert chosen.payer.paid_by == "user"
+
+
+def test_then_the_pinned_one(alice: User, simulator: Any) -> None:
+    CredentialFactory.create(owner=alice, is_default=True)
+    pinned = CredentialFactory.create(owner=alice)
+
+    assert select(user=alice, pinned_id=pinned.pk).credential == pinned
+
+
+def test_then_the_default(alice: User, simulator: Any) -> None:
+    CredentialFactory.create(owner=alice)
+    default = CredentialFactory.create(owner=alice, is_default=True)
+
+    assert select(user=alice).credential == default
+
+
+def test_a_model_chooses_the_provider_before_the_default_does(alice: User, simulator: Any) -> None:
+    CredentialFactory.create(owner=alice, is_default=True)
+    claude = CredentialFactory.create(owner=alice, provider="anthropic")
+
+    chosen = select(user=alice, model="claude-haiku-4-5")
+    assert (chosen.credential, chosen.model) == (claude, "claude-haiku-4-5")
+
+
+def test_then_the_system_default(alice: User, settings: Any) -> None:
+    settings.SYSTEM_KEYS = REAL
+
+    chosen = select(user=alice, provider="anthropic")
+    assert chosen.credential is None
+    assert (chosen.provider, chosen.payer.paid_by) == ("anthropic", "system")
+    assert "sk-ant-real" not in repr(chosen)
+
+
+def test_own_only_never_falls_back(alice: User, settings: Any) -> None:
+    settings.SYSTEM_KEYS, settings.FALLBACK_POLICY = REAL, "own_only"
+
+    with pytest.raises(NothingSelected, match="Add your own"):
+        select(user=alice)
+
+
+def test_system_only_passes_over_own_keys(alice: User, settings: Any) -> None:
+    settings.SYSTEM_KEYS, settings.FALLBACK_POLICY = REAL, "system_only"
+    CredentialFactory.create(owner=alice, is_default=True)
+
+    assert select(user=alice).payer.paid_by == "system"
+
+
+def test_without_any_key_the_simulator_is_the_system_default(alice: User, simulator: Any) -> None:
+    chosen = select(user=alice)
+
+    assert (chosen.payer.paid_by, chosen.payer.is_simulated) == ("system", True)
+    assert chosen.base_url == f"{simulator.url}/openai/v1"
+
+
+def test_with_a_system_key_the_simulator_never_stands_in(
+    alice: User, simulator: Any, settings: Any
+) -> None:
+    settings.SYSTEM_KEYS = REAL
+
+    with pytest.raises(NothingSelected, match="Google"):
+        select(user=alice, provider="google")
+
+
+def test_a_foreign_credential_is_not_found(alice: User, bob: User, simulator: Any) -> None:
+    foreign = CredentialFactory.create(owner=bob)
+
+    for wrong in (foreign.pk, uuid.uuid4(), "not-a-uuid"):
+        with pytest.raises(CredentialNotFound):
+            select(user=alice, credential_id=wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"is_active": False}, CredentialInactive),
+        ({"expires_at": timezone.now() - timedelta(days=1)}, CredentialExpired),
+    ],
+)
+def test_an_unusable_credential_is_refused_and_no_other_takes_its_place(
+    alice: User, simulator: Any, change: dict[str, Any], error: type[Exception]
+) -> None:
+    CredentialFactory.create(owner=alice, is_default=True)
+    row = CredentialFactory.create(owner=alice, **change)
+
+    with pytest.raises(error):
+        select(user=alice, credential_id=row.pk)
+
+
+def test_an_expired_default_is_passed_over(alice: User, simulator: Any) -> None:
+    past = timezone.now() - timedelta(days=1)
+    CredentialFactory.create(owner=alice, is_default=True, expires_at=past)
+
+    assert select(user=alice).payer.paid_by == "system"
+
+
+def test_a_model_of_another_provider_is_refused(alice: User, simulator: Any) -> None:
+    row = CredentialFactory.create(owner=alice)
+
+    with pytest.raises(ModelMismatch, match="Anthropic"):
+        select(user=alice, credential_id=row.pk, model="claude-haiku-4-5")
+
+
+def test_a_compatible_server_may_serve_any_model_but_needs_one(alice: User, simulator: Any) -> None:
+    row = CredentialFactory.create(owner=alice, provider="openai_compatible")
+
+    assert select(user=alice, credential_id=row.pk, model="claude-clone").model == "claude-clone"
+    with pytest.raises(ModelNeeded):
+        select(user=alice, credential_id=row.pk)
+
+
+def test_a_simulator_key_never_leaves_for_a_real_provider(alice: User, settings: Any) -> None:
+    settings.SIMULATOR_URL = ""
+    CredentialFactory.create(owner=alice, is_default=True)
+
+    with pytest.raises(SimulatorOff):
+        select(user=alice)
+
+
+def test_a_real_key_never_goes_to_the_simulator(alice: User, simulator: Any) -> None:
+    row = CredentialFactory.create(owner=alice, key="sk-real-openai-key-1", is_default=True)
+
+    chosen = select(user=alice)
+    assert (chosen.credential, chosen.base_url) == (row, None)

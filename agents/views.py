@@ -1,0 +1,91 @@
+"""The chat pages."""
+
+from __future__ import annotations
+
+from asgiref.sync import async_to_sync
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from agents.clients import SelectionError
+from agents.errors import SessionError
+from agents.events import event_stream
+from agents.forms import MessageForm, SessionForm
+from agents.models import AgentSession
+from agents.turns import TURN_ERRORS, begin_turn, whole_turn
+from byom.errors import own_error_body
+from credentials.errors import CredentialError
+from providers import registry
+from usage.models import PaidBy, Surface
+
+
+@login_required
+def sessions(request: HttpRequest) -> HttpResponse:
+    own = AgentSession.objects.owned_by(request.user)[:100]
+    return render(request, "agents/sessions.html", {"sessions": own})
+
+
+@login_required
+def session_new(request: HttpRequest) -> HttpResponse:
+    form = SessionForm(request.POST or None, owner=request.user)
+    if request.method == "POST" and form.is_valid() and (session := form.save()):
+        return redirect("agents:chat", pk=session.pk)
+    return render(request, "agents/new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@login_required
+def chat(request: HttpRequest, pk: str) -> HttpResponse:
+    session = get_object_or_404(AgentSession.objects.owned_by(request.user), pk=pk)
+    context = {
+        "session": session,
+        "entries": session.messages.select_related("record"),
+        "form": MessageForm(),
+        "labels": _receipt_labels(),
+    }
+    return render(request, "agents/chat.html", context)
+
+
+def _receipt_labels() -> dict[str, dict[str, str]]:
+    """How the page's script calls what a streamed receipt only names."""
+    providers = {name: registry.label(name) for name in registry.names()}
+    return {"providers": providers, "paid_by": dict(PaidBy.choices)}
+
+
+@login_required
+@require_POST
+def send(request: HttpRequest, pk: str) -> HttpResponseBase:
+    """One turn. The page's script asks for a stream; without it the page comes back whole."""
+    session = get_object_or_404(AgentSession.objects.owned_by(request.user), pk=pk)
+    wants_stream = request.headers.get("Accept", "").startswith("text/event-stream")
+    form = MessageForm(request.POST)
+    if not form.is_valid():
+        return _refused(request, session, ValueError("Write a message first."), wants_stream)
+    try:
+        turn = begin_turn(session=session, text=form.cleaned_data["content"], surface=Surface.AGENT)
+        if wants_stream:
+            return event_stream(turn)
+        async_to_sync(whole_turn)(turn)
+    except (SelectionError, SessionError, CredentialError, *TURN_ERRORS) as error:
+        return _refused(request, session, error, wants_stream)
+    return redirect("agents:chat", pk=session.pk)
+
+
+def _refused(
+    request: HttpRequest, session: AgentSession, error: Exception, as_json: bool
+) -> HttpResponse:
+    if as_json:
+        body = own_error_body(error) or {"detail": str(error), "code": "invalid"}
+        return JsonResponse(body, status=getattr(error, "status", 400))
+    messages.error(request, str(error))
+    return redirect("agents:chat", pk=session.pk)
+
+
+@login_required
+@require_POST
+def session_delete(request: HttpRequest, pk: str) -> HttpResponse:
+    session = get_object_or_404(AgentSession.objects.owned_by(request.user), pk=pk)
+    session.delete()
+    messages.success(request, "Conversation deleted. Its calls stay in your usage.")
+    return redirect("agents:list")
