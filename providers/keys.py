@@ -1,0 +1,80 @@
+"""What people type, checked before it goes anywhere: API keys and base URLs."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from providers import registry
+from providers.errors import BaseURLRefused, KeyRefused
+
+_KEY = re.compile(r"[\x21-\x7e]{8,512}")
+
+
+def check_key(provider: str, key: str | None) -> str:
+    """The key without surrounding white space.
+
+    Raises `KeyRefused`, which never quotes the key. The alphabet is what may stand in an HTTP
+    header: SDKs put a key with a line break or an umlaut into the message of their exception.
+    An empty key is refused as the SDKs would take the operator's from the environment instead.
+    """
+    row = registry.get(provider)
+    key = (key or "").strip()
+    if flaw := _flaw(key, row.admin_key_prefixes):
+        raise KeyRefused(row.label, detail=flaw)
+    return key
+
+
+def _flaw(key: str, admin_prefixes: tuple[str, ...]) -> str:
+    if not key:
+        return "the key is empty"
+    if admin_prefixes and key.startswith(admin_prefixes):
+        return "this is an admin key, which can do far more than needed: use a normal API key"
+    if not 8 <= len(key) <= 512:
+        return "a key has 8 to 512 characters"
+    if not _KEY.fullmatch(key):
+        return "a key has no spaces, line breaks or special letters"
+    return ""
+
+
+def check_base_url(provider: str, url: str | None) -> str:
+    """The URL to send `provider`'s calls to, without a slash at the end.
+
+    Without `url` this is the provider's own. Every URL that a person gives passes through
+    here, so this is the place for whatever else is to be asked of one. Raises
+    `BaseURLRefused`, which never quotes the URL.
+    """
+    row = registry.get(provider)
+    given = (url or row.base_url or "").strip()
+    if not given:
+        raise BaseURLRefused(row.label, detail="this provider needs a base URL")
+    try:
+        parts = urlsplit(given)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise BaseURLRefused(row.label, detail="this is not a URL") from None
+    if flaw := _url_flaw(given, parts, host):
+        raise BaseURLRefused(row.label, detail=flaw)
+    return _normal(parts, host, port)
+
+
+def _url_flaw(url: str, parts: SplitResult, host: str) -> str:
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        return "it holds characters that a URL may not hold"
+    if parts.scheme not in ("http", "https"):
+        return "it must begin with https:// or http://"
+    if not host:
+        return "it has no host"
+    if parts.username is not None or parts.password is not None:
+        return "it must not hold a user name or password"
+    if "?" in url or "#" in url:
+        return "it must not hold a query or a fragment"
+    return ""
+
+
+def _normal(parts: SplitResult, host: str, port: int | None) -> str:
+    """Scheme and host in lower case, no default port, no slash at the end."""
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None and port != {"http": 80, "https": 443}[parts.scheme]:
+        netloc = f"{netloc}:{port}"
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"
