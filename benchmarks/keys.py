@@ -1,0 +1,110 @@
+"""Whose keys are measured: a user's own, the operator's from the environment, or simulated ones.
+
+Never another than asked for. A provider without a key is left out, and the reason is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+
+from agents.clients import NothingSelected, Selection, SelectionError, select, with_system_key
+from benchmarks.plan import Contender
+from credentials.errors import CredentialError
+from providers import registry
+from providers.simulated import PATHS
+from usage.ledger import Payer
+from usage.models import PaidBy
+
+SIMULATOR_KEYS = {
+    "openai": "sk-sim-benchmark",
+    "anthropic": "sk-ant-sim-benchmark",
+    "google": "AIza-sim-benchmark",
+    "openai_compatible": "sk-sim-benchmark",
+}
+
+
+class Source(StrEnum):
+    USER = "user"
+    ENVIRONMENT = "environment"
+    SIMULATOR = "simulator"
+
+
+class NoKey(Exception):
+    """There is no key for this provider; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """`skipped` is provider → reason."""
+
+    source: Source
+    selections: Mapping[Contender, Selection]
+    skipped: Mapping[str, str]
+
+    @property
+    def is_simulated(self) -> bool:
+        return any(found.payer.is_simulated for found in self.selections.values())
+
+
+Select = Callable[[str, str], Selection]
+"""(provider, model or "") → Selection. Raises NoKey, SelectionError or CredentialError."""
+
+
+def gather(source: Source, select_one: Select, wanted: Mapping[str, Sequence[str]]) -> Keys:
+    """The keys for `wanted`: provider → models, where "" is the usual model."""
+    selections: dict[Contender, Selection] = {}
+    skipped: dict[str, str] = {}
+    for provider, models in wanted.items():
+        for model in models:
+            try:
+                found = select_one(provider, model)
+            except (NoKey, SelectionError, CredentialError) as error:
+                skipped[provider] = str(error)
+            else:
+                selections[Contender(found.provider, found.model)] = found
+    return Keys(source, selections, skipped)
+
+
+def of_user(user: Any) -> Select:
+    """The user's own credentials only: a key of the system's is not what was asked about."""
+
+    def select_one(provider: str, model: str) -> Selection:
+        try:
+            found = select(user=user, provider=provider, model=model)
+        except NothingSelected:
+            found = None
+        if found is None or found.payer.paid_by != PaidBy.USER:
+            reason = "has no usable key of their own"
+            if settings.FALLBACK_POLICY == "system_only":
+                reason = "may not use own keys (BYOM_FALLBACK_POLICY=system_only)"
+            raise NoKey(f"{user.get_username()} {reason}")
+        return found
+
+    return select_one
+
+
+def of_environment(provider: str, model: str) -> Selection:
+    key = settings.SYSTEM_KEYS.get(provider)
+    if not key:
+        known = provider in settings.SYSTEM_KEYS
+        variable = f"{provider.upper()}_API_KEY is not set"
+        raise NoKey(variable if known else "has no key in the environment; use --user")
+    return with_system_key(provider, model, key)
+
+
+def of_simulator(url: str) -> Select:
+    """Keys for the simulator at `url`, which need not be the one that this server offers."""
+
+    def select_one(provider: str, model: str) -> Selection:
+        model = model or registry.get(provider).default_model
+        if not model:
+            raise NoKey(f"name a model: --models {provider}=…")
+        payer = Payer(provider=provider, model=model, paid_by=PaidBy.SYSTEM, is_simulated=True)
+        return Selection(payer, None, url + PATHS[provider], SIMULATOR_KEYS[provider])
+
+    return select_one

@@ -1,0 +1,96 @@
+"""The command's options: what they are called, what they may be, what they mean together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+
+from providers import registry
+
+PROVIDERS = ("openai", "google", "anthropic")
+
+
+class BadOption(ValueError):
+    """The options don't fit together; the message says which."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--user", metavar="NAME", help="measure with this user's stored keys")
+    whose.add_argument("--simulate", action="store_true", help="needs no key: simulated answers")
+    add = parser.add_argument
+    add("--providers", type=_providers, default=PROVIDERS, metavar="A,B", help="which ones")
+    add(
+        "--models",
+        type=_model,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PROVIDER=MODEL",
+        help="other models than the usual ones; several of one provider are compared too",
+    )
+    add("--runs", type=_whole(1, 10_000), default=3, help="measured calls per prompt (3)")
+    add("--warmup", type=_whole(0, 100), default=1, help="first calls, reported apart (1)")
+    add("--max-tokens", type=_whole(1, 100_000), default=1024, help="longest answer (1024)")
+    add("--timeout", type=_seconds, default=120.0, help="longest silence, in seconds (120)")
+    add("--seed", type=_whole(0, 2**63), help="repeats the order of calls of another run")
+    add("--output", default=".", metavar="DIR|FILE.json", help="where the results go")
+
+
+def wanted_models(
+    providers: Iterable[str], models: Iterable[tuple[str, str]]
+) -> dict[str, tuple[str, ...]]:
+    """Provider → models to measure, "" for the usual one. Raises BadOption."""
+    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(providers, ())
+    for provider, model in models:
+        if provider not in wanted:
+            raise BadOption(f"--models names {provider}, which --providers leaves out.")
+        wanted[provider] += (model,)
+    return {provider: named or ("",) for provider, named in wanted.items()}
+
+
+def _providers(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names or ("",):
+        _known(name)
+    return names
+
+
+def _model(text: str) -> tuple[str, str]:
+    provider, _, model = text.partition("=")
+    if not model:
+        raise argparse.ArgumentTypeError(f"write PROVIDER=MODEL, not {text!r}")
+    belongs = registry.provider_for_model(model)
+    if not _known(provider).needs_base_url and belongs not in (None, provider):
+        raise argparse.ArgumentTypeError(f"{model} is a model of {belongs}, not of {provider}")
+    return provider, model
+
+
+def _known(name: str) -> registry.Provider:
+    try:
+        return registry.get(name)
+    except registry.UnknownProvider as error:
+        raise argparse.ArgumentTypeError(f"{name!r}: {error}") from None
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
+        return value
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError(f"seconds, more than 0 and at most 3600, not {text!r}")
+    return value

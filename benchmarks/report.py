@@ -1,0 +1,210 @@
+"""What the person reads: plain text, the same on a terminal and in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from benchmarks.keys import Keys
+from benchmarks.measure import Sample
+from benchmarks.plan import Contender, Plan
+from benchmarks.prompts import Prompt
+from benchmarks.runner import Run
+from benchmarks.summary import Figures, figures, harness_error
+from providers import registry
+
+WIDTH = 80
+RULE, THIN_RULE = "=" * WIDTH, "-" * WIDTH
+PREVIEW_CHARACTERS = 100
+COLUMNS = (("Provider", 15), ("Model", 30), ("Time (s)", 10), ("First (s)", 10)) + (
+    ("Tokens", 8),
+    ("Cost ($)", 10),
+)
+SIMULATED = "Simulated: the provider simulator answers, so nothing here is about real providers."
+FEW_RUNS = 30
+BUSY_MS = 3.0
+
+
+def title(keys: Keys) -> Iterator[str]:
+    yield RULE
+    yield "BYOM Performance Benchmark" + (" (simulated)" if keys.is_simulated else "")
+    yield RULE
+    if keys.is_simulated:
+        yield SIMULATED
+    yield ""
+
+
+def available_keys(keys: Keys) -> Iterator[str]:
+    yield "Available API Keys:"
+    found = {contender.provider: chosen for contender, chosen in keys.selections.items()}
+    for provider, selection in found.items():
+        yield f"  ✓ {name(provider, selection.payer.is_simulated)}"
+    for provider, reason in keys.skipped.items():
+        yield f"  ✗ {name(provider)}: skipped, {reason}"
+    yield ""
+
+
+def running(plan: Plan, prompt: Prompt, cold: bool) -> Iterator[str]:
+    yield ""
+    yield THIN_RULE
+    if cold:
+        yield "Warming up: first calls, reported apart"
+    else:
+        yield f"Running benchmark: {prompt.name}"
+    yield THIN_RULE
+
+
+def outcome(sample: Sample) -> str:
+    took = f"({seconds(sample.time_s)}s)"
+    return f"✓ {took}" if sample.ok else f"✗ {sample.record.error_code} {took}"
+
+
+def results(run: Run) -> Iterator[str]:
+    """Everything after the last call."""
+    for prompt in run.plan.prompts:
+        yield from _prompt(run, prompt)
+    yield from _failures(run)
+    yield from _cold(run)
+    yield from _summary(run)
+    yield from _harness(run)
+    yield from _advice(run)
+
+
+def _prompt(run: Run, prompt: Prompt) -> Iterator[str]:
+    samples = [sample for sample in run.measured if sample.step.prompt == prompt]
+    if not samples:
+        return
+    yield from ("", RULE, f"Benchmark: {prompt.name}", RULE, "")
+    yield from _table(run, samples)
+    yield from ("", "Response Previews:", THIN_RULE)
+    for contender in run.contenders:
+        yield from ("", f"{heading(run, contender)}:", f"  {_preview(_of(samples, contender))}")
+
+
+def _table(run: Run, samples: Sequence[Sample]) -> Iterator[str]:
+    """Medians over the runs, the fastest first, those without any success last."""
+    found = {contender: figures(_of(samples, contender)) for contender in run.contenders}
+    ranked = sorted(
+        found.items(), key=lambda item: item[1].median.time_s if item[1].median else 1e9
+    )
+    rows = [
+        (name(contender.provider, run.is_simulated(contender)), contender.model, *_cells(row))
+        for contender, row in ranked
+    ]
+    widths = [
+        max(width, *(len(row[column]) for row in rows)) for column, (_, width) in enumerate(COLUMNS)
+    ]
+    yield _line(tuple(header for header, _ in COLUMNS), widths)
+    yield " ".join("-" * width for width in widths)
+    for row in rows:
+        yield _line(row, widths)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _cells(row: Figures) -> tuple[str, str, str, str]:
+    centre = row.median
+    if centre is None:
+        return "failed" if row.calls else "n/a", "n/a", "n/a", "n/a"
+    first = "n/a" if centre.ttft_s is None else seconds(centre.ttft_s)
+    return seconds(centre.time_s), first, f"{centre.tokens:.0f}", dollars(centre.cost_usd)
+
+
+def _preview(samples: Sequence[Sample]) -> str:
+    good = [sample for sample in samples if sample.ok]
+    if not good:
+        return samples[0].error if samples else "not measured"
+    text = printable(good[0].text)
+    if not text:
+        return f"(no text: {good[0].finish_reason})"
+    return text if len(text) <= PREVIEW_CHARACTERS else text[:PREVIEW_CHARACTERS] + "..."
+
+
+def _failures(run: Run) -> Iterator[str]:
+    failed = [sample for sample in run.samples if not sample.ok]
+    if failed:
+        yield from ("", "FAILED CALLS", RULE)
+    for contender in run.contenders:
+        for error in dict.fromkeys(sample.error for sample in _of(failed, contender)):
+            times = sum(sample.error == error for sample in _of(failed, contender))
+            yield f"{heading(run, contender)}, {times}x: {error}"
+
+
+def _cold(run: Run) -> Iterator[str]:
+    if not run.cold:
+        return
+    yield from ("", "WARM-UP (first calls, not in any figure below or above)", RULE)
+    for contender in run.contenders:
+        outcomes = [outcome(sample) for sample in _of(run.cold, contender)]
+        yield f"{heading(run, contender)}: {', '.join(outcomes)}"
+
+
+def _summary(run: Run) -> Iterator[str]:
+    yield from ("", "SUMMARY (simulated)" if run.keys.is_simulated else "SUMMARY", RULE)
+    for contender in run.contenders:
+        found = figures(_of(run.measured, contender))
+        yield from ("", f"{heading(run, contender)}:")
+        if found.mean is None:
+            yield "  No call succeeded"
+        else:
+            yield f"  Average Response Time: {seconds(found.mean.time_s)}s"
+            yield f"  Average Tokens: {found.mean.tokens:.0f}"
+            yield f"  Average Cost: {_priced(found.mean.cost_usd)}"
+        if found.failed:
+            yield f"  Failed: {found.failed} of {found.calls} calls (not in the averages)"
+
+
+def _harness(run: Run) -> Iterator[str]:
+    error = harness_error(run.measured)
+    if error:
+        yield ""
+        yield f"Harness error (measured against the simulator's truth, {error.calls} calls):"
+        for label, spread in (("response time", error.latency), ("first token", error.ttft)):
+            yield f"  {label}: p50 {spread.p50:.2f} ms, p99 {spread.p99:.2f} ms"
+        if error.latency.p50 > BUSY_MS:
+            yield "  This machine is too busy to measure well: see docs/benchmarking.md."
+
+
+def _advice(run: Run) -> Iterator[str]:
+    yield ""
+    runs = "1 run tells" if run.plan.runs == 1 else f"{run.plan.runs} runs tell"
+    if run.plan.runs < FEW_RUNS:
+        yield f"{runs} little: use --runs {FEW_RUNS} before you believe a difference."
+    else:
+        yield "A difference smaller than the spread between runs is no difference."
+
+
+def heading(run: Run, contender: Contender) -> str:
+    label = run.plan.label(contender)
+    provider, space, model = label.partition(" ")
+    return provider.upper() + space + model + (" (simulated)" * run.is_simulated(contender))
+
+
+def name(provider: str, is_simulated: bool = False) -> str:
+    return registry.label(provider) + (" (simulated)" if is_simulated else "")
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def dollars(cost: Decimal | None) -> str:
+    """Six decimals as in price lists; nine where six would show a cost as none."""
+    if cost is None:
+        return "n/a"
+    return f"{cost:.9f}" if 0 < cost < Decimal("0.000001") else f"{cost:.6f}"
+
+
+def _priced(cost: Decimal | None) -> str:
+    return "n/a" if cost is None else f"${dollars(cost)}"
+
+
+def printable(text: str) -> str:
+    """One line, without anything that could steer the terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _of(samples: Sequence[Sample], contender: Contender) -> list[Sample]:
+    return [sample for sample in samples if sample.step.contender == contender]

@@ -1,0 +1,1 @@
+"""The providers' dialects: reading their requests, writing their answers and errors."""

@@ -1,0 +1,149 @@
+"""Measuring, over real HTTP to the simulator, with real rows in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from benchmarks.keys import Keys, Source, gather, of_simulator, of_user
+from benchmarks.measure import Sample
+from benchmarks.plan import Contender, Plan, Step
+from benchmarks.prompts import PROMPTS, Prompt
+from benchmarks.runner import Run, execute
+from benchmarks.simulation import timing
+from benchmarks.simulator.server import SimulatorProcess
+from benchmarks.summary import harness_error
+from benchmarks.tests.samples import OPENAI
+from credentials.tests.factories import CredentialFactory
+from usage.ledger import Caller
+from usage.models import Surface, UsageRecord
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+WANTED = {"openai": ("",), "google": ("",), "anthropic": ("",)}
+SIMPLE = (PROMPTS[0],)
+
+
+class Silence:
+    """Progress that nobody watches; `stop_at` is the number of calls after which Ctrl-C comes."""
+
+    def __init__(self, stop_at: int = -1) -> None:
+        self.stop_at = stop_at
+
+    def initialized(self, contender: Contender, refusal: str) -> None: ...
+
+    def started(self, step: Step) -> None: ...
+
+    def finished(self, sample: Sample) -> None:
+        self.stop_at -= 1
+        if self.stop_at == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess() as started:
+        yield started
+
+
+def run_with(keys: Keys, caller: Caller | None = None, stop_at: int = -1, **plan: Any) -> Run:
+    plan = {"runs": 1, "warmup": 0, "prompts": SIMPLE, "seed": 5, **plan}
+    run = Run(
+        Plan(contenders=tuple(keys.selections), **plan),
+        keys,
+        caller or Caller(surface=Surface.BENCHMARK),
+    )
+    execute(run, Silence(stop_at))
+    return run
+
+
+def simulated(url: str, **wanted: tuple[str, ...]) -> Keys:
+    return gather(Source.SIMULATOR, of_simulator(url), wanted or WANTED)
+
+
+def with_key(keys: Keys, provider: str, key: str) -> Keys:
+    """These keys, but for `provider` another one, for instance one that asks for a fault."""
+    selections = {
+        contender: replace(found, _system_key=key) if contender.provider == provider else found
+        for contender, found in keys.selections.items()
+    }
+    return replace(keys, selections=selections)
+
+
+def test_each_call_has_its_row_in_the_ledger(alice: User, simulator: Any) -> None:
+    own = {name: CredentialFactory.create(owner=alice, provider=name) for name in WANTED}
+    caller = Caller(surface=Surface.BENCHMARK, user_id=alice.pk)
+
+    run = run_with(gather(Source.USER, of_user(alice), WANTED), caller, warmup=1)
+
+    rows = UsageRecord.objects.all()
+    assert {row.pk for row in rows} == {sample.record.pk for sample in run.samples}
+    assert len(rows) == 6 and len(run.cold) == len(run.measured) == 3
+    for row in rows:
+        assert (row.surface, row.user_id, row.paid_by) == ("benchmark", alice.pk, "user")
+        assert row.credential_id == own[row.provider].pk and row.is_simulated
+        assert row.cost_usd is not None and row.input_tokens and row.output_tokens
+
+
+def test_what_is_measured_is_what_the_simulator_did(process: SimulatorProcess) -> None:
+    run = run_with(simulated(process.url), warmup=1, runs=4)
+
+    for sample in run.measured:
+        assert sample.truth is not None and sample.ttft_ms is not None
+        assert sample.last_token_ms is not None
+        assert sample.truth.ttft_ms <= sample.ttft_ms <= sample.last_token_ms
+        assert sample.truth.latency_ms <= sample.last_token_ms <= sample.latency_ms
+        assert sample.text.startswith("Paris")
+    error = harness_error(run.measured)
+    # 2 to 3 ms on a machine with nothing else to do; tests share theirs with other tests.
+    assert error is not None and error.calls == 12 and error.latency.p50 < 250
+
+
+def test_the_clock_starts_when_the_request_leaves(process: SimulatorProcess) -> None:
+    (sample,) = run_with(simulated(process.url, openai=("",))).samples
+
+    assert sample.prepare_ms > 0
+    assert sample.latency_ms == pytest.approx(sample.record.latency_ms - sample.prepare_ms)
+
+
+def test_a_failed_call_is_a_sample_and_is_not_tried_again(simulator: Any) -> None:
+    run = run_with(with_key(simulated(simulator.url), "google", "AIza-sim-503-abcdefgh"), runs=2)
+
+    failed = [sample for sample in run.samples if not sample.ok]
+    assert [sample.step.contender.provider for sample in failed] == ["google", "google"]
+    assert len(run.samples) == len(simulator.app.log) == 6
+    for sample in failed:
+        assert "Gemini" in sample.error and sample.truth is None
+        row = UsageRecord.objects.get(pk=sample.record.pk)
+        assert (row.status, row.error_code, row.retries) == ("error", "overloaded", 0)
+
+
+def test_a_silence_longer_than_the_timeout_is_a_failure(simulator: Any) -> None:
+    keys = with_key(simulated(simulator.url, openai=("",)), "openai", "sk-sim-hang-abcdefgh")
+
+    (sample,) = run_with(keys, timeout=0.2).samples
+
+    assert sample.record.error_code == "timeout" and 200 <= sample.latency_ms < 5_000
+
+
+def test_a_key_that_can_not_be_used_takes_its_provider_out_of_the_run(simulator: Any) -> None:
+    run = run_with(with_key(simulated(simulator.url), "openai", "sk-sim-\nkey"))
+
+    assert [contender.provider for contender in run.refused] == ["openai"]
+    assert {sample.step.contender.provider for sample in run.samples} == {"google", "anthropic"}
+
+
+def test_ctrl_c_keeps_what_has_been_measured(simulator: Any) -> None:
+    run = run_with(simulated(simulator.url), stop_at=2)
+
+    assert run.interrupted and len(run.samples) == 2 and run.finished_at is not None
+
+
+def test_the_same_seed_asks_the_simulator_for_the_same_delays() -> None:
+    step = Step(4, OPENAI, Prompt("p", "text", simulated_tokens=50), 1, False)
+
+    assert timing(1, step) == timing(1, step) != timing(2, step)
+    assert timing(1, step).headers()["x-sim-tokens"] == "50"
