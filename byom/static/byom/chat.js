@@ -1,0 +1,242 @@
+// The chat page: sends a message and shows the answer while it streams. Without this file the
+// form is posted and the page comes back with the whole answer.
+import { renderText } from "./markdown.js";
+
+const form = document.getElementById("composer");
+const chat = document.getElementById("chat");
+
+for (const text of chat.querySelectorAll(".message.assistant .text")) {
+  renderText(text, text.textContent);
+}
+if (form) setUp();
+
+function setUp() {
+  const box = form.elements.content;
+  const send = document.getElementById("send");
+  const stop = document.getElementById("stop");
+  const status = document.getElementById("chat-status");
+  const labels = JSON.parse(document.getElementById(form.dataset.labels).textContent);
+  let running = null;
+
+  stop.addEventListener("click", () => running?.abort());
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!running && box.value.trim()) turn(box.value);
+  });
+  window.scrollTo(0, document.documentElement.scrollHeight);
+  box.focus({ preventScroll: true });
+
+  async function turn(text) {
+    running = new AbortController();
+    const body = new URLSearchParams(new FormData(form));
+    begin(text);
+    const question = addMessage("user", "You", text);
+    const answer = addMessage("assistant waiting", "Model", "");
+    try {
+      const response = await fetch(form.action, {
+        method: "POST",
+        headers: { Accept: "text/event-stream" },
+        body,
+        signal: running.signal,
+      });
+      if (isStream(response)) {
+        await follow(response, answer);
+      } else {
+        question.remove();
+        giveBack(text);
+        fail(answer, await refusal(response));
+      }
+    } catch (error) {
+      if (error.name === "AbortError") stopped(answer);
+      else fail(answer, { detail: "The connection broke. Load the page again to see what arrived." });
+    } finally {
+      end(answer);
+    }
+  }
+
+  function begin(text) {
+    for (const id of ["no-messages", "last-reason"]) document.getElementById(id)?.remove();
+    const title = document.getElementById("chat-title");
+    if (!chat.children.length && title.textContent === "New chat") {
+      title.textContent = text.trim().split("\n")[0].slice(0, 60);
+    }
+    box.value = "";
+    chat.setAttribute("aria-busy", "true");
+    status.textContent = "The model is answering.";
+    send.hidden = true;
+    stop.hidden = false;
+  }
+
+  function end(answer) {
+    running = null;
+    answer.classList.remove("waiting");
+    chat.removeAttribute("aria-busy");
+    send.hidden = false;
+    stop.hidden = true;
+    box.focus({ preventScroll: true });
+  }
+
+  function giveBack(text) {
+    if (!box.value) box.value = text;
+  }
+
+  async function follow(response, answer) {
+    const shown = answer.querySelector(".text");
+    let text = "";
+    let finished = false;
+    let frame = 0; // drawn once per frame, however many pieces arrive
+    const draw = () => {
+      frame = 0;
+      keepingBottom(() => renderText(shown, text));
+    };
+    for await (const { name, data } of events(response.body)) {
+      if (name === "started") {
+        answer.querySelector(".who").textContent = data.model;
+      } else if (name === "delta") {
+        text += data.text;
+        frame ||= requestAnimationFrame(draw);
+      } else if (name === "done") {
+        finished = true;
+        done(answer, data);
+      } else if (name === "error") {
+        finished = true;
+        fail(answer, data);
+      }
+    }
+    cancelAnimationFrame(frame);
+    if (!finished) throw new Error("the stream ended early");
+  }
+
+  function done(answer, { message, receipt, finish_reason: reason }) {
+    status.textContent = "The answer is complete.";
+    answer.querySelector(".who").textContent = "Model";
+    if (message) renderText(answer.querySelector(".text"), message.content);
+    if (receipt) keepingBottom(() => answer.append(receiptLine(receipt)));
+    if (reason === "length") fail(null, { detail: "The answer was cut off: it reached the most tokens this chat allows." });
+  }
+
+  function stopped(answer) {
+    status.textContent = "Stopped.";
+    const note = document.createElement("p");
+    note.className = "receipt";
+    note.textContent = answer.querySelector(".text").textContent
+      ? "Stopped. What has arrived is kept, and counted in your usage."
+      : "Stopped before an answer arrived.";
+    answer.append(note);
+  }
+
+  function fail(answer, { detail, retry_after: wait }) {
+    const problem = fromTemplate("problem-template");
+    const again = wait ? ` Try again in ${Math.ceil(wait)} s.` : "";
+    problem.querySelector("p").textContent = detail + again;
+    if (answer && !answer.querySelector(".text").textContent) answer.remove();
+    status.textContent = "";
+    keepingBottom(() => chat.append(problem));
+  }
+
+  function addMessage(role, who, text) {
+    const message = fromTemplate("message-template");
+    message.className = `message ${role}`;
+    message.querySelector(".who").textContent = who;
+    message.querySelector(".text").textContent = text;
+    chat.append(message);
+    message.scrollIntoView({ block: "end" });
+    window.scrollTo(0, document.documentElement.scrollHeight);
+    return message;
+  }
+
+  function receiptLine(receipt) {
+    const line = fromTemplate("receipt-template");
+    const first = receipt.ttft_ms === null ? "" : `, first token ${duration(receipt.ttft_ms)}`;
+    const values = {
+      provider: labels.providers[receipt.provider] ?? receipt.provider,
+      model: receipt.model,
+      tokens: `${count(receipt.input_tokens)} in, ${count(receipt.output_tokens)} out`,
+      cost: usd(receipt.cost_usd),
+      latency: duration(receipt.latency_ms) + first,
+      payer: labels.paid_by[receipt.paid_by] ?? receipt.paid_by,
+    };
+    for (const [name, value] of Object.entries(values)) {
+      line.querySelector(`[data-receipt=${name}]`).textContent = value;
+    }
+    line.querySelector("[data-receipt=simulated]").hidden = !receipt.simulated;
+    return line;
+  }
+}
+
+function fromTemplate(id) {
+  return document.getElementById(id).content.firstElementChild.cloneNode(true);
+}
+
+// Follows the growing answer, unless the reader has scrolled up to read.
+function keepingBottom(change) {
+  const page = document.documentElement;
+  const atBottom = page.scrollHeight - window.scrollY - window.innerHeight < 80;
+  change();
+  if (atBottom) window.scrollTo(0, page.scrollHeight);
+}
+
+function isStream(response) {
+  return response.ok && (response.headers.get("Content-Type") ?? "").startsWith("text/event-stream");
+}
+
+async function refusal(response) {
+  if ((response.headers.get("Content-Type") ?? "").startsWith("application/json")) {
+    return response.json();
+  }
+  if (response.redirected) return { detail: "You have been signed out. Load the page again to sign in." };
+  return { detail: `The server refused this (${response.status}). Load the page again and retry.` };
+}
+
+// Server-sent events of a response body, as {name, data}.
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let waiting = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (waiting + value).split("\n\n");
+    waiting = blocks.pop();
+    for (const block of blocks) yield parse(block);
+  }
+}
+
+function parse(block) {
+  const field = (name) =>
+    block
+      .split("\n")
+      .filter((line) => line.startsWith(`${name}: `))
+      .map((line) => line.slice(name.length + 2))
+      .join("\n");
+  return { name: field("event"), data: JSON.parse(field("data") || "null") };
+}
+
+// The same rules as usage/templatetags/usage_format.py.
+
+function usd(cost) {
+  if (cost === null) return "no price";
+  const value = Number(cost);
+  if (value === 0) return "$0";
+  const exponent = Number(value.toExponential().split("e")[1]);
+  const decimals = value >= 1 ? 2 : Math.max(2, 2 - exponent);
+  const [whole, fraction] = value.toFixed(decimals).split(".");
+  return `$${Number(whole).toLocaleString("en")}.${fraction.replace(/0+$/, "").padEnd(2, "0")}`;
+}
+
+function duration(milliseconds) {
+  if (milliseconds === null) return "–";
+  const whole = Math.round(milliseconds);
+  if (whole < 1000) return `${whole} ms`;
+  const tenths = Math.floor((whole + 50) / 100);
+  return `${Math.floor(tenths / 10)}.${tenths % 10} s`;
+}
+
+function count(number) {
+  return number.toLocaleString("en");
+}

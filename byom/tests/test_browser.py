@@ -1,0 +1,230 @@
+"""The whole way through a real browser: sign in, add a key, chat, see what it cost.
+
+Chromium is looked for at CHROMIUM_PATH, then on the PATH. The provider is the simulator.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from benchmarks.simulator.server import SimulatorThread
+from byom.asgi import application
+from byom.tests.live_server import serve
+from credentials.tests.factories import CredentialFactory, UserFactory
+
+CHROMIUM = os.environ.get("CHROMIUM_PATH") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+QUESTION = "What is the capital of France?"
+PASSWORD = "correct horse battery"
+PAGES = (
+    "/", "/keys/", "/keys/add/", "/chat/", "/chat/new/", "/usage/", "/accounts/email/",
+    "/accounts/password/change/", "/accounts/2fa/",
+)  # fmt: skip
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.integration,
+    pytest.mark.django_db(transaction=True),
+    # WhiteNoise is synchronous: under ASGI Django reads its files whole, and says so each time.
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: set CHROMIUM_PATH"),
+]
+
+
+@pytest.fixture
+def user(transactional_db: None) -> User:
+    return UserFactory.create(username="ada", password=PASSWORD)
+
+
+@pytest.fixture
+def site(transactional_db: None, settings: Any) -> Iterator[str]:
+    """The address of the running product, its calls going to the simulator."""
+    settings.ACCOUNT_RATE_LIMITS = False
+    with SimulatorThread() as simulator, serve(application) as url:
+        settings.SIMULATOR_URL = simulator.url
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser(django_db_setup: None) -> Iterator[Browser]:
+    # Playwright's event loop runs in this thread, and Django's ORM refuses such a thread; here
+    # it is only the database's own set-up and tear-down that comes by.
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complained about: script errors and violations of the policy."""
+    return []
+
+
+@pytest.fixture
+def page(site: str, user: User, browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    """A page of somebody who has signed in. What it complains about fails the test."""
+    context = browser.new_context(base_url=site)
+    tab = context.new_page()
+    tab.set_default_timeout(15_000)
+    tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    sign_in(tab)
+    yield tab
+    context.close()
+    assert complaints == []
+
+
+def sign_in(page: Page) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_label("Login").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign In").click()
+    expect(page.get_by_role("heading", name="Hello, ada")).to_be_visible()
+
+
+def start_chat(page: Page) -> None:
+    page.goto("/chat/new/")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_label("Message")).to_be_focused()
+
+
+def ask(page: Page, question: str) -> None:
+    page.keyboard.type(question)
+    page.keyboard.press("Enter")
+
+
+def test_from_the_first_key_to_the_bill(page: Page) -> None:
+    page.goto("/keys/add/")
+    page.get_by_label("API key").fill("sk-sim-ok-1234567890")
+    expect(page.get_by_text("This is a simulator key")).to_be_visible()
+    page.get_by_role("button", name="Add key").click()
+    expect(page.get_by_text("********7890").first).to_be_visible()
+
+    start_chat(page)
+    ask(page, QUESTION)
+    chat = page.get_by_role("log")
+    expect(chat.locator(".receipt")).to_be_visible()
+    expect(chat).to_contain_text("Paris")
+    expect(chat).to_contain_text("Own key")
+    expect(chat.get_by_text("simulated")).to_be_visible()
+    cost = chat.locator("[data-receipt=cost]").inner_text()
+    assert re.fullmatch(r"\$0\.\d+", cost)
+
+    page.get_by_role("link", name="Usage").click()
+    expect(page.get_by_role("table").last).to_contain_text(cost)
+
+
+def test_a_streamed_answer_looks_as_it_will_after_a_reload(page: Page) -> None:
+    start_chat(page)
+    ask(page, QUESTION)
+    expect(page.locator(".receipt")).to_be_visible()
+    streamed = page.get_by_role("log").inner_text()
+    page.reload()
+    assert page.get_by_role("log").inner_text() == streamed
+    expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()
+
+
+def test_shift_enter_makes_a_new_line(page: Page) -> None:
+    start_chat(page)
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    expect(page.get_by_label("Message")).to_have_value("one\ntwo")
+
+
+@pytest.fixture
+def slow_key(user: User) -> None:
+    CredentialFactory.create(owner=user, key="sk-sim-slow-1234567890", is_default=True)
+
+
+def test_stop_ends_the_answer(slow_key: None, page: Page) -> None:
+    start_chat(page)
+    ask(page, QUESTION)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped before an answer arrived.")).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+@pytest.fixture
+def refused_key(user: User) -> None:
+    CredentialFactory.create(owner=user, key="sk-sim-401-1234567890", is_default=True)
+
+
+def test_a_failure_is_a_sentence_that_stays(refused_key: None, page: Page) -> None:
+    start_chat(page)
+    ask(page, QUESTION)
+    problem = page.get_by_text("does not accept this API key")
+    expect(problem).to_be_visible()
+    page.reload()
+    expect(problem).to_be_visible()
+
+
+def test_deleting_a_key_asks_first(slow_key: None, page: Page) -> None:
+    page.goto("/keys/")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete the key").click()
+    expect(page.get_by_role("heading", name="No keys yet")).to_be_visible()
+
+
+def test_no_page_scrolls_sideways_on_a_small_phone(slow_key: None, page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 720})
+    start_chat(page)
+    chat = page.url
+    widths = {}
+    for address in (*PAGES, chat):
+        page.goto(address)
+        widths[address] = page.evaluate("document.documentElement.scrollWidth")
+    assert max(widths.values()) <= 360, widths
+
+
+def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
+    page.goto("/keys/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Add your first key")).to_be_focused()
+
+
+def test_a_chosen_theme_is_remembered(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Theme: system").click()
+    page.get_by_role("button", name="Theme: light").click()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_it_works_without_scripts(site: str, user: User, browser: Browser) -> None:
+    with browser.new_context(base_url=site, java_script_enabled=False) as context:
+        tab = context.new_page()
+        sign_in(tab)
+        tab.goto("/chat/new/")
+        tab.get_by_role("button", name="Start").click()
+        tab.get_by_label("Message").fill(QUESTION)
+        tab.get_by_role("button", name="Send").click()
+        expect(tab.get_by_role("log")).to_contain_text("Paris")
+        expect(tab.locator(".receipt")).to_contain_text("System key")
