@@ -85,13 +85,15 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 }
 
 # The vault. Rows of keys are "kid:base64 of 32 bytes", the first one seals.
+ENV_KEY_RING = "credentials.keyrings.environment"
+KEY_RING = env.text("BYOM_KEY_RING") or ENV_KEY_RING
 ENCRYPTION_KEYS = env.secret("BYOM_ENCRYPTION_KEYS")
-if PRODUCTION and not ENCRYPTION_KEYS:
+if PRODUCTION and KEY_RING == ENV_KEY_RING and not ENCRYPTION_KEYS:
     raise ImproperlyConfigured(
         "BYOM_ENCRYPTION_KEYS (or BYOM_ENCRYPTION_KEYS_FILE) must be set: people's provider keys "
         "are sealed with it. Make one with: echo k1:$(openssl rand -base64 32)"
     )
-if not ENCRYPTION_KEYS:
+if KEY_RING == ENV_KEY_RING and not ENCRYPTION_KEYS:
     ENCRYPTION_KEYS = private_file(
         VAR_DIR / "encryption_keys", f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}"
     )
@@ -122,12 +124,13 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "byom.static_files.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "credentials.middleware.AuditContextMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -269,7 +272,11 @@ REST_FRAMEWORK = {
         "credentials.authentication.AccessTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "credentials.permissions.HasScope",
+    ],
+    "DEFAULT_METADATA_CLASS": None,  # no OPTIONS: it would ask the permissions of other methods
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
@@ -298,6 +305,17 @@ FALLBACK_POLICY = env.choice(
 CUSTOM_BASE_URLS = env.flag("BYOM_CUSTOM_BASE_URLS", not PRODUCTION)
 CALL_TIMEOUT_SECONDS = env.integer("BYOM_CALL_TIMEOUT_SECONDS", 120, at_least=1)
 CALLS_PER_MINUTE = env.integer("BYOM_CALLS_PER_MINUTE", 600, at_least=1)
+
+# Limits and housekeeping ---------------------------------------------------------------
+
+REDIS_URL = env.secret("BYOM_REDIS_URL")
+# Per user and hour. The names stand in the sentence that a person reads.
+CREDENTIAL_LIMITS = {
+    "changes of keys": env.integer("BYOM_LIMIT_KEY_CHANGES", 10, at_least=1),
+    "tests of keys": env.integer("BYOM_LIMIT_KEY_TESTS", 20, at_least=1),
+    "looks at single keys": env.integer("BYOM_LIMIT_KEY_READS", 50, at_least=1),
+}
+PURGE_AFTER_DAYS = env.integer("BYOM_PURGE_AFTER_DAYS", 30)
 
 LOGGING = logging_config(
     env.choice("BYOM_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))

@@ -1,0 +1,109 @@
+"""The server's entry: Django, with the gateway and the simulator beside it.
+
+Neither of those passes Django's middleware; a request costs them tens of microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, cast
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byom.settings")
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+
+from benchmarks.simulator.app import create_app  # noqa: E402
+from credentials.canary import reason_not_to_start  # noqa: E402
+from gateway import app as gateway  # noqa: E402
+from providers import registry  # noqa: E402
+from providers.http import http_client  # noqa: E402
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+DRAIN_BYTES = 64_000_000
+SIMULATOR_PREFIX = "/simulator"
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "http":
+        await _app_for(scope["path"])(scope, receive, send)
+
+
+def _app_for(path: str) -> App:
+    if _simulator is not None and path.startswith(f"{SIMULATOR_PREFIX}/"):
+        return _simulator
+    if path.startswith(gateway.PREFIXES):
+        return gateway.application
+    return _bounded_django
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Holds the process's shared HTTP client open from start to stop; no start on a bad ring."""
+    await receive()
+    if refusal := await asyncio.to_thread(reason_not_to_start):
+        await send({"type": "lifespan.startup.failed", "message": refusal})
+        return
+    # In the background: the SDKs take seconds to import, and a call would wait for them.
+    threading.Thread(target=registry.load_adapters, name="load-adapters", daemon=True).start()
+    async with http_client():
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _bounded_django(scope: Scope, receive: Receive, send: Send) -> None:
+    """Django reads a body whole before anything looks at it, so its size is bounded here."""
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    too_large = not declared.isdigit() or int(declared) > settings.MAX_BODY_BYTES
+    received = 0
+
+    async def counting() -> MutableMapping[str, Any]:
+        nonlocal received, too_large
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > settings.MAX_BODY_BYTES:
+            too_large = True
+            return {"type": "http.disconnect"}  # Django drops the request and answers nothing
+        return message
+
+    if not too_large:
+        await _django(scope, counting, send)
+    if too_large:
+        await _drain(receive)
+        await _refuse(send)
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads on for a while: a client that is still sending would miss the answer."""
+    drained = 0
+    while drained < DRAIN_BYTES:
+        message = await receive()
+        drained += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+
+
+async def _refuse(send: Send) -> None:
+    limit = settings.MAX_BODY_BYTES
+    sentence = f"The request body is larger than {limit:,} bytes. Send less."
+    body = json.dumps({"detail": sentence, "code": "body_too_large"}).encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+_django = cast(App, ASGIHandler())
+_simulator: App | None = create_app(prefix=SIMULATOR_PREFIX) if settings.SIMULATOR else None

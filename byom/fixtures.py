@@ -1,0 +1,96 @@
+"""Fixtures for all tests (a pytest plugin, named in pytest.ini).
+
+The simulator is the one stand-in of the project, and it is a real HTTP server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import SyncToAsync
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from rest_framework.test import APIClient
+
+    from benchmarks.simulator.server import SimulatorThread
+
+
+@pytest.fixture(autouse=True)
+def close_connections_of_async_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An async test's database work runs in asgiref's thread, whose connection nobody closes:
+    PostgreSQL would not drop the test database."""
+    yield
+    if request.node.get_closest_marker("asyncio"):
+        from django.db import connections
+
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+
+
+@pytest.fixture(scope="session")
+def simulator_thread() -> Iterator[SimulatorThread]:
+    from benchmarks.simulator.server import SimulatorThread
+
+    with SimulatorThread() as thread:
+        yield thread
+
+
+@pytest.fixture
+def simulator(simulator_thread: SimulatorThread, settings: Any) -> SimulatorThread:
+    """The provider simulator, switched on, with an empty log."""
+    simulator_thread.app.log.clear()
+    settings.SIMULATOR_URL = simulator_thread.url
+    return simulator_thread
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits() -> Iterator[None]:
+    """No test uses up the limits of another."""
+    from credentials.limits import buckets
+
+    yield
+    buckets.cache_clear()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    from credentials.tests.factories import UserFactory
+
+    return UserFactory.create(username="alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    from credentials.tests.factories import UserFactory
+
+    return UserFactory.create(username="bob")
+
+
+@pytest.fixture
+def api_as() -> Callable[[User], APIClient]:
+    """An API client that signs in with a new access token of the given user."""
+    from rest_framework.test import APIClient
+
+    from credentials.models import AccessToken
+
+    def client(user: User) -> APIClient:
+        _, token = AccessToken.issue(user=user, name="test")
+        api = APIClient()
+        api.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+        return api
+
+    return client
+
+
+@pytest.fixture
+def api(alice: User, api_as: Callable[[User], APIClient]) -> APIClient:
+    """Alice's API client."""
+    return api_as(alice)
+
+
+@pytest.fixture
+def no_retry_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once."""
+    monkeypatch.setattr("agents.calls.RETRY_SECONDS", (0.0, 0.0, 0.0))
