@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync
 from django.db.models import QuerySet
@@ -17,7 +17,7 @@ from agents.models import AgentSession
 from agents.serializers import MessageSerializer, MessageWrite, SessionSerializer, SessionWrite
 from agents.services import create_session
 from agents.turns import begin_turn, whole_turn
-from credentials.models import AccessToken
+from credentials.models import AccessToken, Scope
 from usage.models import Surface
 
 
@@ -31,6 +31,7 @@ class SessionViewSet(
 
     serializer_class = SessionSerializer
     lookup_value_regex = "[0-9a-f-]{36}"
+    required_scopes: ClassVar = {"read": Scope.AGENTS, "write": Scope.AGENTS}
 
     def get_queryset(self) -> QuerySet[AgentSession]:
         return AgentSession.objects.owned_by(self.request.user)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -125,9 +125,10 @@ async def _with_retries(
     while True:
         streamed = False
         try:
-            async for event in _closing(client.stream(request)):
-                streamed = True
-                yield event
+            async with aclosing(client.stream(request)) as events:
+                async for event in events:
+                    streamed = True
+                    yield event
             return
         except ProviderError as error:
             wait = _wait_before_retry(error, entry.retries)
@@ -135,16 +136,6 @@ async def _with_retries(
                 raise
             entry.retries += 1
         await asyncio.sleep(wait)
-
-
-async def _closing(
-    events: AsyncIterator[Delta | ChatResult],
-) -> AsyncGenerator[Delta | ChatResult]:
-    try:
-        async for event in events:
-            yield event
-    finally:
-        await events.aclose()  # type: ignore[attr-defined]  # adapters are generators
 
 
 def _wait_before_retry(error: ProviderError, retries: int) -> float | None:
@@ -177,5 +168,6 @@ async def _settle_failed(
         usage=tally.estimate(),
         usage_source=UsageSource.ESTIMATED,
         error_code=error.code if error else "",
+        reason=str(error) if error else "",
         request_id=getattr(error, "request_id", ""),
     )

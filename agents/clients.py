@@ -7,8 +7,7 @@ default, if the fallback policy allows it. Never silent: the receipt says who pa
     SelectionError(ValueError)
     ├── NothingSelected   no key of one's own, and the policy allows or has no other
     ├── ModelMismatch     the model belongs to another provider than the credential
-    ├── ModelNeeded       neither the call nor the credential names a model
-    └── SimulatorOff      a simulator key where no simulator runs
+    └── ModelNeeded       neither the call nor the credential names a model
 
 and what `credentials.errors` and `providers.registry` raise, which are ValueErrors too.
 """
@@ -16,6 +15,7 @@ and what `credentials.errors` and `providers.registry` raise, which are ValueErr
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +23,14 @@ import httpx2
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from credentials.errors import CredentialNotFound
-from credentials.models import LLMCredential
+from credentials.destination import destination
+from credentials.errors import CredentialError, CredentialNotFound
+from credentials.lookup import default_credential, own_credential
+from credentials.models import CredentialQuerySet, LLMCredential
+from credentials.trail import Action, Outcome, record
 from providers import registry
-from providers.simulated import PATHS, is_simulator_key
+from providers.keys import check_base_url, check_key
+from providers.simulated import is_simulator_key
 from providers.vocabulary import ProviderClient
 from usage.ledger import Payer
 from usage.models import PaidBy
@@ -65,14 +69,6 @@ class ModelNeeded(SelectionError):
     code = "model_needed"
 
 
-class SimulatorOff(SelectionError):
-    """This is a key of the provider simulator, which is not running here. Set BYOM_SIMULATOR=on,
-    or use a real key."""
-
-    status = 409
-    code = "simulator_off"
-
-
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The answer: a payer for the books, and what a provider client is made of.
@@ -95,15 +91,31 @@ class Selection:
     def model(self) -> str:
         return self.payer.model
 
+    @property
+    def is_trusted(self) -> bool:
+        """Nobody but the operator has named where calls go: they need no network guard."""
+        return self.base_url is None or self.payer.is_simulated
+
+    def key(self, purpose: str) -> str:
+        """The selected key itself; only for who speaks to the provider without a provider client.
+        Raises vault.Unreadable, KeyRefused."""
+        key = self.credential.api_key.reveal(purpose) if self.credential else self._system_key
+        return check_key(self.provider, key)
+
+    def address(self) -> str:
+        """The base URL that calls go to, also where it is the provider's own. Raises
+        BaseURLRefused."""
+        return check_base_url(self.provider, self.base_url)
+
     def client(self, http: httpx2.AsyncClient) -> ProviderClient:
         """A provider client bound to the selected key. Raises vault.Unreadable, KeyRefused."""
-        key = self.credential.api_key.reveal("call") if self.credential else self._system_key
         return registry.make_client(
             self.provider,
-            api_key=key,
+            api_key=self.key("call"),
             base_url=self.base_url,
             http=http,
             timeout=self.timeout or float(settings.CALL_TIMEOUT_SECONDS),
+            trusted=self.is_trusted,
         )
 
 
@@ -122,7 +134,7 @@ def select(
     named = credential_id or pinned_id
     if named is not None:
         return _with_credential(_own(user, named), model)
-    if policy != "system_only" and (default := _default(user, wanted)):
+    if policy != "system_only" and (default := default_credential(user, wanted)):
         return _with_credential(default, model)
     if policy != "own_only" and (system := _system_default(wanted, model)):
         return system
@@ -132,21 +144,30 @@ def select(
 
 def _own(user: Any, credential_id: uuid.UUID | str) -> LLMCredential:
     try:
-        credential = LLMCredential.objects.owned_by(user).filter(pk=credential_id).first()
+        credential = own_credential(user, credential_id)
     except ValidationError:  # not a UUID at all
         credential = None
     if credential is None:
+        _note_foreign(credential_id)
         raise CredentialNotFound
-    credential.ensure_usable()
+    try:
+        credential.ensure_usable()
+    except CredentialError as error:
+        record(Action.USE_REFUSED, credential, outcome=Outcome.REFUSED, detail=error.code)
+        raise
     return credential
 
 
-def _default(user: Any, provider: str) -> LLMCredential | None:
-    """The user's default; for a provider, the default if it is of that one, else the oldest."""
-    own = LLMCredential.objects.owned_by(user).usable()
-    if not provider:
-        return own.filter(is_default=True).first()
-    return own.filter(provider=provider).order_by("-is_default", "created_at").first()
+def _note_foreign(credential_id: uuid.UUID | str) -> None:
+    """Somebody named a key that is not theirs: its owner's trail should show that."""
+    with suppress(ValidationError):
+        if foreign := LLMCredential.objects.filter(pk=credential_id).first():
+            record(Action.USE_REFUSED, foreign, outcome=Outcome.REFUSED, detail="not the owner")
+
+
+def _first(credentials: CredentialQuerySet, provider: str) -> LLMCredential | None:
+    found = credentials.filter(provider=provider) if provider else credentials
+    return found.order_by("-is_default", "created_at").first()
 
 
 def _with_credential(credential: LLMCredential, model: str) -> Selection:
@@ -167,17 +188,21 @@ def _with_credential(credential: LLMCredential, model: str) -> Selection:
             credential_id=credential.pk,
         ),
         credential=credential,
-        base_url=_base_url(row.name, credential.base_url, credential.is_simulated),
+        base_url=destination(row.name, credential.base_url, credential.is_simulated),
     )
 
 
 def _system_default(provider: str, model: str) -> Selection | None:
-    """The operator's key from the environment; without any, the simulator says so and answers."""
+    """The operator's key: one that staff keep in the vault, else from the environment; where
+    there is none at all, the simulator answers, and says so."""
+    vault = LLMCredential.objects.of_system().usable()
+    if own := _first(vault, provider):
+        return _with_credential(own, model)
     candidates = [provider] if provider else list(settings.SYSTEM_KEYS)
     for name in candidates:
         if key := settings.SYSTEM_KEYS.get(name):
             return with_system_key(name, model, key)
-    if settings.SIMULATOR_URL and not any(settings.SYSTEM_KEYS.values()):
+    if settings.SIMULATOR_URL and not any(settings.SYSTEM_KEYS.values()) and not vault.exists():
         return with_system_key(provider or "openai", model, SIMULATED_SYSTEM_KEY)
     return None
 
@@ -191,13 +216,4 @@ def with_system_key(provider: str, model: str, key: str) -> Selection:
         raise ModelNeeded(credential=row.label)
     simulated = is_simulator_key(key)
     payer = Payer(provider=provider, model=model, paid_by=PaidBy.SYSTEM, is_simulated=simulated)
-    return Selection(payer, None, _base_url(provider, "", simulated), key)
-
-
-def _base_url(provider: str, own: str, is_simulated: bool) -> str | None:
-    """Where calls go. A simulator key never leaves for a real provider, nor a real one for it."""
-    if not is_simulated:
-        return own or None
-    if not settings.SIMULATOR_URL:
-        raise SimulatorOff
-    return settings.SIMULATOR_URL + PATHS[provider]
+    return Selection(payer, None, destination(provider, "", simulated), key)

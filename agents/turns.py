@@ -6,6 +6,7 @@ makes the call and tells what happens as events; `whole_turn` waits for the end.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
+from django.utils import timezone
 
 from agents.calls import Answer, call
 from agents.clients import Selection, select
@@ -24,7 +26,7 @@ from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest
 from usage.admission import TooManyCalls
 from usage.ledger import Caller, receipt
-from usage.models import Surface
+from usage.models import Surface, UsageRecord
 
 TITLE_LENGTH = 60
 TurnError = ProviderError | Unreadable | TooManyCalls
@@ -48,6 +50,7 @@ class Turn:
     request: ChatRequest
     caller: Caller
     user_message: Message
+    call_id: uuid.UUID = field(default_factory=uuid.uuid4)
     text: str = ""
     error: TurnError | None = field(default=None)
 
@@ -101,7 +104,12 @@ async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
     )
     answer: Answer | None = None
     try:
-        events = call(selection=turn.selection, request=turn.request, caller=turn.caller)
+        events = call(
+            selection=turn.selection,
+            request=turn.request,
+            caller=turn.caller,
+            call_id=turn.call_id,
+        )
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Answer):
@@ -128,7 +136,7 @@ async def whole_turn(turn: Turn) -> dict[str, Any]:
 
 def _end_turn(turn: Turn, answer: Answer | None) -> Event:
     """Stores what came of it: an answer, a failure, or (neither) that it was broken off."""
-    record = answer.record if answer else None
+    record = answer.record if answer else UsageRecord.objects.filter(pk=turn.call_id).first()
     message = None
     if answer or turn.text:
         message = Message.append(turn.session, Role.ASSISTANT, turn.text, record=record)
@@ -137,8 +145,9 @@ def _end_turn(turn: Turn, answer: Answer | None) -> Event:
         status, reason = SessionStatus.FAILED, str(turn.error)[:500]
     elif answer is None:
         status, reason = SessionStatus.CANCELLED, "Stopped before the answer was complete."
-    turn.session.status, turn.session.reason = status, reason
-    turn.session.save(update_fields=["status", "reason", "updated_at"])
+    # Not where the session was ended meanwhile, its key deleted: that stays.
+    running = AgentSession.objects.filter(pk=turn.session.pk, status=SessionStatus.RUNNING)
+    running.update(status=status, reason=reason, updated_at=timezone.now())
     if turn.error is not None:
         return Event("error", error_data(turn.error))
     return Event("done", _done_data(message, answer))

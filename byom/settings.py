@@ -55,6 +55,8 @@ else:
     )
     ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 
+DEFAULT_EXCEPTION_REPORTER = "byom.debug.RedactingReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "byom.debug.NoValuesFilter"
 BEHIND_TLS = env.flag("BYOM_TLS", PRODUCTION)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SECURE_SSL_REDIRECT = BEHIND_TLS
@@ -303,6 +305,8 @@ FALLBACK_POLICY = env.choice(
 )
 # A URL that a person gives makes this server connect to it, so production has to opt in.
 CUSTOM_BASE_URLS = env.flag("BYOM_CUSTOM_BASE_URLS", not PRODUCTION)
+# What such a URL may reach beyond the public internet; in development a model server at home.
+BASE_URL_ALLOW = env.items("BYOM_BASE_URL_ALLOW", "" if PRODUCTION else "localhost,127.0.0.1,[::1]")
 CALL_TIMEOUT_SECONDS = env.integer("BYOM_CALL_TIMEOUT_SECONDS", 120, at_least=1)
 CALLS_PER_MINUTE = env.integer("BYOM_CALLS_PER_MINUTE", 600, at_least=1)
 

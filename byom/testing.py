@@ -7,7 +7,7 @@ import base64
 import os
 import tempfile
 
-for name in ("POSTGRES_SERVER", "BYOM_SIMULATOR_URL"):
+for name in ("POSTGRES_SERVER", "BYOM_SIMULATOR_URL", "BYOM_BASE_URL_ALLOW"):
     os.environ.pop(name, None)
 os.environ.update(
     BYOM_ENV="development",
@@ -30,6 +30,7 @@ if DATABASES["default"]["ENGINE"] == SQLITE["ENGINE"]:
     }
 else:
     DATABASES["default"]["OPTIONS"].pop("pool", None)
+    DATABASES["default"]["TEST"] = {"NAME": f"test_byom_{os.getpid()}"}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from cryptography.fernet import InvalidToken
 from django.core.exceptions import FieldError
-from django.db import models
+from django.db import connections, models
 from django.db.models.query_utils import DeferredAttribute
 from fernet_fields import EncryptedTextField
 
-from credentials.vault import VERSION, MissingKey, Tampered, ring
+from credentials.vault import PURPOSES, VERSION, MissingKey, Tampered, reveals, ring
 
 MASK = "********"
 
@@ -42,14 +42,18 @@ class Secret:
         self._open = open_token
 
     def reveal(self, purpose: str) -> str:
-        """The text itself. `purpose` says what for, in a word ("call", "validate", "rotate").
+        """The text itself. `purpose` says what for, one of `vault.PURPOSES`; opening a sealed
+        text is counted under it in `vault.reveals`.
 
-        Raises MissingKey or Tampered.
+        Raises MissingKey or Tampered, and ValueError for a purpose that nobody agreed to.
         """
+        if purpose not in PURPOSES:
+            raise ValueError(f"{purpose!r} is not a purpose to open a key for: see vault.PURPOSES.")
         if self._plaintext is not None:
             return self._plaintext
         if self.token is None or self._open is None:
             raise MissingKey
+        reveals.count(purpose)
         return self._open(self.token)
 
     def __bool__(self) -> bool:
@@ -119,6 +123,10 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
         values = (getattr(instance, name) for name in self.bound_to)
         return (self.context, *("" if value is None else str(value) for value in values))
 
+    def seal(self, plaintext: str, instance: models.Model) -> SealedToken:
+        """A token under the ring's current key that opens for `instance` only."""
+        return SealedToken(ring().seal(plaintext, self.binding(instance)))
+
     def open(self, token: str, instance: models.Model) -> str:
         if token.startswith(f"{VERSION}:"):
             return ring().open(token, self.binding(instance))
@@ -139,7 +147,7 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
         plaintext = secret.reveal("seal")
         if plaintext.startswith(f"{VERSION}:"):
             raise FieldError(f"{self.name} was given a sealed token where it takes a key.")
-        token = SealedToken(ring().seal(plaintext, self.binding(model_instance)))
+        token = self.seal(plaintext, model_instance)
         setattr(model_instance, self.attname, token)
         return token
 
@@ -195,3 +203,54 @@ class SealedQuerySet(models.QuerySet[Row]):
     def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
         self._sealed(kwargs.get("update_fields") or ())
         return super().bulk_create(objs, *args, **kwargs)
+
+    def swap_token(self, name: str, *, pk: Any, old: str, new: str, **values: Any) -> bool:
+        """Puts token `new` in the place of exactly `old` in one statement, with `values` into
+        other columns. False when the row no longer holds `old`: somebody was faster.
+
+        Raw SQL, because the field refuses every lookup and every update on purpose.
+        """
+        meta, connection = self.model._meta, connections[self.db]
+        quote = connection.ops.quote_name
+        fields: list[Any] = [meta.get_field(name), *map(meta.get_field, values)]
+        columns = [quote(field.column) for field in fields]
+        assignments = ", ".join(f"{column} = %s" for column in columns)
+        # An imported Fernet token may be bytes to SQLite, which equal no text.
+        sql = (
+            f"UPDATE {quote(meta.db_table)} SET {assignments} "
+            f"WHERE {quote(str(meta.pk.column))} = %s AND CAST({columns[0]} AS TEXT) = %s"
+        )
+        pairs = zip(fields[1:], values.values(), strict=True)
+        others = [field.get_db_prep_save(value, connection) for field, value in pairs]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [new, *others, meta.pk.get_db_prep_value(pk, connection), old])
+            return bool(cursor.rowcount)
+
+
+class SealedModel(models.Model):
+    """A row with a SealedTextField, and columns derived from its text.
+
+    Saving a row whose key was not given anew leaves the key alone, with all that is derived
+    from it: since the row was read a rotation may have sealed it again, or a person replaced
+    it, and writing back what was read would undo that.
+    """
+
+    sealed_field: ClassVar[str]
+    derived_fields: ClassVar[frozenset[str]] = frozenset()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        is_update = not (args or self._state.adding or kwargs.keys() & {"force_insert"})
+        if is_update and kwargs.get("update_fields") is None and self._key_is_as_read():
+            kwargs["update_fields"] = self._all_but_the_key()
+        super().save(*args, **kwargs)
+
+    def _key_is_as_read(self) -> bool:
+        secret = self.__dict__.get(self.sealed_field, Secret(token=SealedToken()))  # deferred
+        return isinstance(secret, Secret) and secret.token is not None
+
+    def _all_but_the_key(self) -> set[str]:
+        loaded = {field.attname for field in self._meta.concrete_fields if not field.primary_key}
+        return loaded - {self.sealed_field} - self.derived_fields - self.get_deferred_fields()

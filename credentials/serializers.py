@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
 from credentials.models import LLMCredential
@@ -51,6 +53,18 @@ class CredentialWrite(serializers.Serializer[LLMCredential]):
     params = ParamsField(required=False)
     is_default = serializers.BooleanField(required=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    validate_key = serializers.BooleanField(required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        """The field is named `validate` outside; as an attribute that is a method of ours."""
+        fields: dict[str, Any] = super().get_fields()
+        fields["validate"] = fields.pop("validate_key")
+        return fields
+
+    def validate_expires_at(self, value: datetime | None) -> datetime | None:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("This date has passed already.")
+        return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if self.partial and "provider" in attrs:
@@ -58,3 +72,12 @@ class CredentialWrite(serializers.Serializer[LLMCredential]):
                 {"provider": "The provider can't be changed. Add another credential instead."}
             )
         return attrs
+
+
+class KeyToTest(serializers.Serializer[Any]):
+    """The body of a test of a key that is not stored."""
+
+    provider = serializers.CharField(max_length=32)
+    api_key = serializers.CharField(max_length=5000, trim_whitespace=False, allow_blank=True)
+    base_url = serializers.CharField(max_length=500, allow_blank=True, default="")
+    model_name = serializers.CharField(max_length=128, allow_blank=True, default="")

@@ -1,7 +1,8 @@
 """The vault: a ring of encryption keys, and sealing with AES-256-GCM.
 
 A token is `byom1:<kid>:<base64(nonce + ciphertext)>`. What it is bound to (its row and
-owner) goes in as associated data, so a token copied to another row does not open.
+owner) goes in as associated data, so a token copied to another row does not open. Where the
+ring comes from is the business of `credentials.keyrings`.
 
     VaultError(ValueError)
     ├── BadKeyRing      the ring itself can't be used: nothing starts
@@ -18,6 +19,8 @@ import hashlib
 import hmac
 import os
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,10 +31,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 VERSION = "byom1"
 KEY_BYTES = 32
 NONCE_BYTES = 12
+# What a sealed key may be opened for. A new word here is a new reader of keys: think twice.
+PURPOSES = frozenset({"call", "gateway", "validate", "rotate", "seal", "test"})
 
 
 class VaultError(ValueError):
@@ -81,13 +87,25 @@ class KeyRing:
             raise BadKeyRing("BYOM_ENCRYPTION_KEYS is empty.")
         if len(keys) < len(rows):
             raise BadKeyRing("BYOM_ENCRYPTION_KEYS holds the same key id twice.")
-        return cls(keys=keys, current=next(iter(keys)))
+        return cls.of(keys, current=next(iter(keys)))
+
+    @classmethod
+    def of(cls, keys: Mapping[str, bytes], current: str) -> KeyRing:
+        """Checks what a provider of rings gave. Raises BadKeyRing, which never shows a key."""
+        for kid, key in keys.items():
+            if not _is_kid(kid):
+                raise BadKeyRing("A key id on the key ring is not 1 to 16 letters or digits.")
+            if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+                raise BadKeyRing(f"Key {kid} of the key ring does not have {KEY_BYTES} bytes.")
+        if current not in keys:
+            raise BadKeyRing("The key that seals is not on the key ring.")
+        return cls(keys=dict(keys), current=current)
 
     def seal(self, plaintext: str, binding: Iterable[str]) -> str:
         """A token that only opens with the same binding. Every call gives another token."""
         nonce = os.urandom(NONCE_BYTES)
         data = _associated_data(self.current, binding)
-        sealed = AESGCM(self.keys[self.current]).encrypt(nonce, plaintext.encode(), data)
+        sealed = _cipher(self.keys[self.current]).encrypt(nonce, plaintext.encode(), data)
         return f"{VERSION}:{self.current}:{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, token: str, binding: Iterable[str]) -> str:
@@ -100,7 +118,7 @@ class KeyRing:
         try:
             raw = base64.b64decode(payload, validate=True)
             data = _associated_data(kid, binding)
-            cipher = AESGCM(self.keys[kid])
+            cipher = _cipher(self.keys[kid])
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], data).decode()
         except (InvalidTag, ValueError):
             raise Tampered from None
@@ -112,23 +130,62 @@ class KeyRing:
 
 
 def new_key(kid: str = "k1") -> str:
-    """One row for BYOM_ENCRYPTION_KEYS, with 32 random bytes."""
+    """One row for BYOM_ENCRYPTION_KEYS, with 32 random bytes. Raises BadKeyRing for a bad id."""
+    if not _is_kid(kid):
+        raise BadKeyRing("A key id is 1 to 16 letters or digits.")
     return f"{kid}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
 
 
-@cache
-def _ring(text: str) -> KeyRing:
-    return KeyRing.parse(text)
+class Reveals:
+    """How often this process opened a key, by purpose. Safe in threads."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def count(self, purpose: str) -> None:
+        with self._lock:
+            self._counts[purpose] += 1
+
+    def snapshot(self) -> dict[str, int]:
+        """Every purpose with its count since the start of the process."""
+        with self._lock:
+            return {purpose: self._counts[purpose] for purpose in sorted(PURPOSES)}
+
+
+reveals = Reveals()
 
 
 def ring() -> KeyRing:
-    """The ring in force. Raises BadKeyRing."""
-    return _ring(settings.ENCRYPTION_KEYS)
+    """The ring in force, loaded once. Raises BadKeyRing."""
+    return _ring(settings.KEY_RING, settings.ENCRYPTION_KEYS)
+
+
+@cache
+def _ring(provider: str, text: str) -> KeyRing:
+    """`text` only tells one ring of the environment from another. A failure is not remembered:
+    a provider that could not be reached is asked again."""
+    try:
+        found = import_string(provider)
+        load = found().load if isinstance(found, type) else found
+        keys, current = load()
+    except VaultError:
+        raise
+    except Exception as error:
+        # Whatever a provider raises may hold key material: its class has to be enough.
+        raise BadKeyRing(
+            f"BYOM_KEY_RING: {provider} gave no key ring ({type(error).__name__})."
+        ) from None
+    return KeyRing.of(keys, current)
+
+
+def _is_kid(text: object) -> bool:
+    return isinstance(text, str) and text.isalnum() and text.isascii() and len(text) <= 16
 
 
 def _parse_row(row: str) -> tuple[str, bytes]:
     kid, _, encoded = row.partition(":")
-    if not (kid.isalnum() and kid.isascii() and len(kid) <= 16):
+    if not _is_kid(kid):
         raise BadKeyRing("BYOM_ENCRYPTION_KEYS: a key id is 1 to 16 letters or digits, then ':'.")
     try:
         key = base64.b64decode(encoded, validate=True)
@@ -147,3 +204,8 @@ def _associated_data(kid: str, binding: Iterable[str]) -> bytes:
 @cache
 def _fingerprint_key(key: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt=None, info=b"byom fingerprint").derive(key)
+
+
+@cache
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(key)

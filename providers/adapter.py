@@ -20,7 +20,8 @@ import httpx2
 
 from providers import errors
 from providers.capabilities import lacking
-from providers.http import UnreadableAnswer, timeouts
+from providers.guard import Refused
+from providers.http import UnreadableAnswer, outbound, timeouts
 from providers.keys import check_base_url, check_key
 from providers.registry import Provider
 from providers.translation import clean, read_failure
@@ -79,11 +80,12 @@ class Adapter(ABC):
         base_url: str | None,
         http: httpx2.AsyncClient,
         timeout: float,
+        trusted: bool,
     ) -> None:
         self.provider = provider
         self._key = check_key(provider.name, api_key)
         self._base_url = check_base_url(provider.name, base_url)
-        self._http = http
+        self._http = outbound(http, trusted=trusted or not base_url)
         self._seconds = timeout
         self._timeout = timeouts(timeout)
 
@@ -155,6 +157,8 @@ class Adapter(ABC):
         """
         if isinstance(error.__cause__, _BELOW):
             error = error.__cause__  # the SDKs' connection errors say less
+        if isinstance(error, Refused):
+            return errors.DestinationRefused(self.label)
         if isinstance(error, UnreadableAnswer):
             return errors.BadAnswer(self.label, detail=clean(str(error)))
         if isinstance(error, (TimeoutError, httpx2.TimeoutException, *self.sdk_errors.timeout)):

@@ -3,6 +3,7 @@
     ProviderError
     ├── KeyRefused            the key can't be used at all (empty, newline …): never sent
     ├── BaseURLRefused        the base URL given with the key can't be used: never called
+    ├── DestinationRefused    its host is none that this server connects to: never called
     ├── AuthenticationFailed  the provider does not accept the key
     ├── PermissionDenied      the key is good, but not for this
     ├── QuotaSpent            no credit left, or a spending limit reached at the provider
@@ -65,6 +66,15 @@ class BaseURLRefused(ProviderError):
 
     status = 400
     code = "base_url_refused"
+
+
+class DestinationRefused(ProviderError):
+    """{provider} was not called: this server connects only to hosts that are found on the public
+    internet, by https. Check the base URL of this key, or ask the operator of this server to
+    list the host in BYOM_BASE_URL_ALLOW."""
+
+    status = 400
+    code = "destination_refused"
 
 
 class AuthenticationFailed(ProviderError):

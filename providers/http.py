@@ -4,6 +4,10 @@ A client of its own would cost each call 18 ms and more, nearly all of it for TL
 Sharing one between people asks for care: it keeps no cookies (one person's session would go
 out with another's call), follows no redirects (keys would follow them), and takes no proxy or
 password from the environment. Whose key goes out is never the client's business.
+
+What people may have named is dialled through `providers.guard`; the providers' own hosts and the
+operator's go out on `trusted`, which has connections of its own, so that none made without the
+guard can serve a call that needs it.
 """
 
 from __future__ import annotations
@@ -16,15 +20,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import httpcore2
 import httpx2
+
+from providers.guard import GuardedBackend
 
 MAX_BODY_BYTES = 32 * 2**20
 # 128,000 tokens, streamed one by one with some 350 bytes around each, make 45 MB.
 MAX_STREAM_BYTES = 128 * 2**20
 
-_LIMITS = httpx2.Limits(max_connections=4000, max_keepalive_connections=500, keepalive_expiry=30.0)
+_MAX_CONNECTIONS = 4000
+_MAX_IDLE = 500
+_IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 
 
@@ -32,9 +42,37 @@ class UnreadableAnswer(httpx2.DecodingError):
     """The answer is larger than allowed, or compressed although we asked for it not to be."""
 
 
+class SharedClient(httpx2.AsyncClient):
+    """Goes through the guard, for calls to wherever a person may have named.
+
+    `trusted` goes around it: for the operator's own choice of host only. The two share their
+    event hooks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            transport=_Transport(GuardedBackend(public=True)),
+            mounts={"http://": _Transport(GuardedBackend(public=False))},
+            **_options(),
+        )
+        self.trusted = httpx2.AsyncClient(transport=_Transport(), **_options())
+        self.trusted.event_hooks.update(self.event_hooks)
+
+    async def aclose(self) -> None:
+        try:
+            await super().aclose()
+        finally:
+            await self.trusted.aclose()
+
+
+def outbound(http: httpx2.AsyncClient, *, trusted: bool) -> httpx2.AsyncClient:
+    """The client for one destination: `trusted` says that no person has named it."""
+    return http.trusted if trusted and isinstance(http, SharedClient) else http
+
+
 @dataclass(slots=True)
 class _Shared:
-    client: httpx2.AsyncClient
+    client: SharedClient
     scopes: int = 0
 
 
@@ -43,7 +81,7 @@ _lock = threading.Lock()  # loops live in threads of their own, the dictionary i
 
 
 @asynccontextmanager
-async def http_client() -> AsyncGenerator[httpx2.AsyncClient, None]:
+async def http_client() -> AsyncGenerator[SharedClient, None]:
     """The running event loop's HTTP client.
 
     The first scope on a loop makes it and the last one to leave closes it. A server holds one
@@ -64,7 +102,7 @@ def _enter(loop: asyncio.AbstractEventLoop) -> _Shared:
     with _lock:
         shared = _shared.get(loop)
         if shared is None:
-            shared = _shared[loop] = _Shared(_new_client())
+            shared = _shared[loop] = _Shared(SharedClient())
         shared.scopes += 1
         return shared
 
@@ -77,14 +115,13 @@ def _leave(loop: asyncio.AbstractEventLoop, shared: _Shared) -> bool:
         return shared.scopes == 0
 
 
-def _new_client() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(
-        transport=_Transport(verify=ssl_context(), trust_env=False, limits=_LIMITS),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        headers={"Accept-Encoding": "identity"},
-        follow_redirects=False,
-        trust_env=False,
-    )
+def _options() -> dict[str, Any]:
+    return {
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        "headers": {"Accept-Encoding": "identity"},
+        "follow_redirects": False,
+        "trust_env": False,
+    }
 
 
 @cache
@@ -103,10 +140,20 @@ def timeouts(seconds: float) -> httpx2.Timeout:
 
 
 class _Transport(httpx2.AsyncHTTPTransport):
-    """Bounds what an answer may cost us in memory.
+    """Bounds what an answer may cost us in memory. Connects by `backend`, if one is given.
 
     A server that compresses unasked is refused: 64 KB of it can unpack to 67 MB.
     """
+
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
+        """Makes the pool in place of its base class, which would not take a backend."""
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=ssl_context(),
+            max_connections=_MAX_CONNECTIONS,
+            max_keepalive_connections=_MAX_IDLE,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=backend,
+        )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await super().handle_async_request(request)

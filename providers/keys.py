@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from providers import registry
+from providers import guard, registry
 from providers.errors import BaseURLRefused, KeyRefused
 
+_PORTS = {"http": 80, "https": 443}
 _KEY = re.compile(r"[\x21-\x7e]{8,512}")
 
 
@@ -40,9 +41,7 @@ def _flaw(key: str, admin_prefixes: tuple[str, ...]) -> str:
 def check_base_url(provider: str, url: str | None) -> str:
     """The URL to send `provider`'s calls to, without a slash at the end.
 
-    Without `url` this is the provider's own. Every URL that a person gives passes through
-    here, so this is the place for whatever else is to be asked of one. Raises
-    `BaseURLRefused`, which never quotes the URL.
+    Without `url` this is the provider's own. Raises `BaseURLRefused`, which never quotes the URL.
     """
     row = registry.get(provider)
     given = (url or row.base_url or "").strip()
@@ -58,6 +57,18 @@ def check_base_url(provider: str, url: str | None) -> str:
     return _normal(parts, host, port)
 
 
+def check_own_base_url(provider: str, url: str) -> str:
+    """As `check_base_url`, for a URL that a person gives: its host must not be private, as far as
+    that can be told from its name. What the name resolves to is asked at each connection, by
+    `providers.guard`, as it may change."""
+    checked = check_base_url(provider, url)
+    parts = urlsplit(checked)
+    port = parts.port or _PORTS[parts.scheme]
+    if flaw := guard.current().flaw(parts.scheme, parts.hostname or "", port):
+        raise BaseURLRefused(registry.get(provider).label, detail=flaw)
+    return checked
+
+
 def _url_flaw(url: str, parts: SplitResult, host: str) -> str:
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return "it holds characters that a URL may not hold"
@@ -65,6 +76,8 @@ def _url_flaw(url: str, parts: SplitResult, host: str) -> str:
         return "it must begin with https:// or http://"
     if not host:
         return "it has no host"
+    if not guard.is_host(host):
+        return "its host must be a name, or an address written in full, without a dot at the end"
     if parts.username is not None or parts.password is not None:
         return "it must not hold a user name or password"
     if "?" in url or "#" in url:
@@ -75,6 +88,6 @@ def _url_flaw(url: str, parts: SplitResult, host: str) -> str:
 def _normal(parts: SplitResult, host: str, port: int | None) -> str:
     """Scheme and host in lower case, no default port, no slash at the end."""
     netloc = f"[{host}]" if ":" in host else host
-    if port is not None and port != {"http": 80, "https": 443}[parts.scheme]:
+    if port is not None and port != _PORTS[parts.scheme]:
         netloc = f"{netloc}:{port}"
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_EXTRA = 50
+MAX_BYTES = 20_000
 EFFORTS = ("minimal", "low", "medium", "high")
 
 
@@ -67,4 +69,18 @@ def check_params(params: Mapping[str, Any]) -> dict[str, Any]:
         fits, description = _RULES[name]
         if not fits(value):
             raise InvalidParams(f"The parameter {name} must be {description}.")
+    _check_storable(given)
     return given
+
+
+def _check_storable(params: Mapping[str, Any]) -> None:
+    """Refuses what is JSON to Python only: no database and no provider takes it."""
+    try:
+        text = json.dumps(params, allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
+    except (ValueError, RecursionError):
+        raise InvalidParams("Parameters must be finite numbers and valid text.") from None
+    if "\\u0000" in text:
+        raise InvalidParams("Parameters must not hold the NUL character.")
+    if size > MAX_BYTES:
+        raise InvalidParams(f"Parameters take more than {MAX_BYTES:,} bytes.")

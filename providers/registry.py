@@ -177,16 +177,19 @@ def make_client(
     base_url: str | None = None,
     http: httpx2.AsyncClient,
     timeout: float = 60.0,
+    trusted: bool = False,
 ) -> Adapter:
     """A provider client for one key; takes microseconds, needs no closing, holds no connection.
 
     `http` is what `providers.http.http_client()` yields on the running event loop. `timeout`
     is in seconds: for the whole of a plain answer, and for the longest silence in a stream.
-    Raises `UnknownProvider`, `KeyRefused` and `BaseURLRefused`, all before anything is sent.
+    `trusted` is for a `base_url` that the operator has set: any other host than the provider's
+    own passes `providers.guard`. Raises `UnknownProvider`, `KeyRefused` and `BaseURLRefused`,
+    all before anything is sent.
     """
     row = get(name)
     return _adapter(row.adapter)(
-        row, api_key=api_key, base_url=base_url, http=http, timeout=timeout
+        row, api_key=api_key, base_url=base_url, http=http, timeout=timeout, trusted=trusted
     )
 
 

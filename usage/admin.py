@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest
 
+from byom.readonly_admin import ReadOnlyAdmin
 from usage.models import UsageRecord
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(admin.ModelAdmin):
+class UsageRecordAdmin(ReadOnlyAdmin):
     list_display = (
         "created_at", "user", "surface", "provider", "model", "input_tokens", "output_tokens",
         "cost_usd", "latency_ms", "status", "paid_by", "is_simulated",
@@ -18,12 +18,3 @@ class UsageRecordAdmin(admin.ModelAdmin):
     search_fields = ("id", "user__username", "model", "request_id", "error_code")
     list_select_related = ("user",)
     show_full_result_count = False  # counting a large ledger takes longer than showing it
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
-        return False

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from credentials.lifecycle import note_use
 from providers.vocabulary import Usage
 from usage.models import Status, Surface, UsageRecord, UsageSource
 from usage.prices import price_of
@@ -85,10 +86,15 @@ class OpenCall:
         usage: Usage,
         usage_source: UsageSource,
         error_code: str = "",
+        reason: str = "",
         model_served: str = "",
         request_id: str = "",
     ) -> UsageRecord:
-        """Writes the row. Latency runs until `stop()`, or until now if that was not called."""
+        """Writes the row. Latency runs until `stop()`, or until now if that was not called.
+
+        The credential learns how it went too: `error_code` and `reason` (a sentence) may put it
+        into quarantine.
+        """
         latency = (self._end or perf_counter()) - self._start
         payer = self.payer
         price = price_of(
@@ -97,7 +103,7 @@ class OpenCall:
             usage=usage,
             at=self._started_at,
         )
-        return UsageRecord.objects.create(
+        record = UsageRecord.objects.create(
             id=self.id,
             user_id=self.caller.user_id,
             access_token_id=self.caller.access_token_id,
@@ -125,6 +131,9 @@ class OpenCall:
             is_simulated=payer.is_simulated,
             request_id=request_id[:128],
         )
+        if payer.credential_id and status != Status.CANCELLED:
+            note_use(payer.credential_id, error_code, reason)
+        return record
 
 
 def receipt(record: UsageRecord) -> Receipt:

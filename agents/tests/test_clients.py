@@ -12,10 +12,15 @@ from agents.clients import (
     ModelMismatch,
     ModelNeeded,
     NothingSelected,
-    SimulatorOff,
     select,
 )
-from credentials.errors import CredentialExpired, CredentialInactive, CredentialNotFound
+from credentials.audit import AuditEvent
+from credentials.errors import (
+    CredentialExpired,
+    CredentialInactive,
+    CredentialNotFound,
+    SimulatorOff,
+)
 from credentials.tests.factories import CredentialFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
@@ -99,6 +104,8 @@ def test_a_foreign_credential_is_not_found(alice: User, bob: User, simulator: An
     for wrong in (foreign.pk, uuid.uuid4(), "not-a-uuid"):
         with pytest.raises(CredentialNotFound):
             select(user=alice, credential_id=wrong)
+    event = AuditEvent.objects.get()
+    assert (event.action, event.outcome, event.owner_id) == ("use_refused", "refused", bob.pk)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +123,7 @@ def test_an_unusable_credential_is_refused_and_no_other_takes_its_place(
 
     with pytest.raises(error):
         select(user=alice, credential_id=row.pk)
+    assert AuditEvent.objects.get().action == "use_refused"
 
 
 def test_an_expired_default_is_passed_over(alice: User, simulator: Any) -> None:

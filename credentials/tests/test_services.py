@@ -37,7 +37,7 @@ def test_a_new_default_takes_the_place_of_the_old_one(alice: User) -> None:
 def test_making_another_key_the_default_leaves_one_default(alice: User) -> None:
     add(alice)
     second = add(alice, label="second")
-    services.update_credential(credential=second, is_default=True)
+    services.set_default(credential=second)
 
     assert [row.label for row in LLMCredential.objects.filter(is_default=True)] == ["second"]
 
@@ -97,7 +97,9 @@ def test_another_base_url_needs_the_key_again(alice: User) -> None:
 
     with pytest.raises(KeyNeeded):
         services.update_credential(credential=row, base_url="https://two.example/v1")
-    services.update_credential(credential=row, base_url="https://two.example/v1", api_key=KEY)
+    services.rotate_key(
+        credential=row, api_key=KEY, base_url="https://two.example/v1", validate=False
+    )
     row.refresh_from_db()
     assert row.base_url == "https://two.example/v1"
 
@@ -105,7 +107,7 @@ def test_another_base_url_needs_the_key_again(alice: User) -> None:
 def test_a_new_key_replaces_everything_that_was_derived_from_the_old(alice: User) -> None:
     row = add(alice)
     before = row.fingerprint
-    services.update_credential(credential=row, api_key="sk-sim-ok-1234567890")
+    services.rotate_key(credential=row, api_key="sk-sim-ok-1234567890", validate=False)
 
     row.refresh_from_db()
     assert row.api_key.reveal("test") == "sk-sim-ok-1234567890"

@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from providers.vocabulary import Usage
-from usage.admission import TokenBuckets, TooManyCalls
 from usage.ledger import Caller, OpenCall, Payer, receipt
 from usage.models import Status, Surface, UsageRecord, UsageSource
 from usage.prices import UNKNOWN, price_of
@@ -100,17 +99,3 @@ def test_totals_add_up(alice: User) -> None:
 
     assert (totals["calls"], totals["input_tokens"], totals["output_tokens"]) == (2, 2000, 1000)
     assert totals["cost_usd"] == Decimal("0.0009")
-
-
-def test_a_bucket_lets_its_number_through_and_refills() -> None:
-    now = [0.0]
-    buckets = TokenBuckets(per_minute=60, clock=lambda: now[0])
-    for _ in range(60):
-        buckets.take("alice")
-    with pytest.raises(TooManyCalls) as caught:
-        buckets.take("alice")
-    buckets.take("bob")
-    now[0] = 1.0
-
-    assert caught.value.retry_after == pytest.approx(1.0)
-    buckets.take("alice")

@@ -10,6 +10,9 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   time.textContent = moment.toLocaleString(undefined, "day" in time.dataset ? day : { ...day, ...clock });
 }
 
+// After a mistake in a form the focus is where it was made.
+document.querySelector('main [aria-invalid="true"]')?.focus();
+
 // The account menu closes on Escape and when attention goes elsewhere.
 const menu = document.querySelector("details.menu");
 if (menu) {
