@@ -21,6 +21,7 @@ from django.conf import settings  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from benchmarks.simulator.app import create_app  # noqa: E402
+from byom.housekeeping import timer  # noqa: E402
 from credentials.canary import reason_not_to_start  # noqa: E402
 from gateway import app as gateway  # noqa: E402
 from providers import registry  # noqa: E402
@@ -58,7 +59,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         return
     # In the background: the SDKs take seconds to import, and a call would wait for them.
     threading.Thread(target=registry.load_adapters, name="load-adapters", daemon=True).start()
-    async with http_client():
+    async with http_client(), timer():
         await send({"type": "lifespan.startup.complete"})
         await receive()
     await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,109 @@
+"""The gateway: a raw ASGI app at /v1/… and /v1beta/…, beside Django and not behind it.
+
+A request is routed, its token read, its key selected, the call admitted; then `gateway.relay`
+takes over. Whatever is refused on the way is said in the dialect of the client's SDK, so that its
+own exception classes fire; nothing has been sent to a provider then, and nothing is in the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from django.conf import settings
+
+from agents.clients import SelectionError
+from credentials.errors import CredentialError
+from credentials.vault import Unreadable
+from gateway.dialects import (
+    OPENAI,
+    Asked,
+    Route,
+    access_token,
+    asking_for_usage,
+    error_bytes,
+    passing_query,
+    read_request,
+    route,
+    spoken,
+)
+from gateway.errors import ClientGone, GatewayError, KeyInAddress
+from gateway.exchange import Exchange, Receive, Scope, Send
+from gateway.relay import Order, Relay
+from gateway.selection import Chosen, admitted, authenticate, in_database
+from providers import registry
+from providers.errors import ProviderError
+from providers.redaction import redact
+from usage.admission import TooManyCalls
+from usage.ledger import OpenCall
+
+PREFIXES = ("/v1/", "/v1beta/")
+
+_REFUSALS = (
+    GatewayError,
+    SelectionError,
+    CredentialError,
+    Unreadable,
+    registry.UnknownProvider,
+    TooManyCalls,
+    ProviderError,
+)
+# The SDKs take a 409 for a lock that will be free in a moment, and try again.
+_STATUSES = {409: 403}
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serves one HTTP request."""
+    exchange = Exchange(scope, receive, send)
+    try:
+        relay = await _let_in(exchange)
+    except ClientGone:
+        return
+    except _REFUSALS as error:
+        await _refuse(exchange, error)
+    else:
+        await relay.run()
+
+
+async def _let_in(exchange: Exchange) -> Relay:
+    """The steps before a call. The token comes before the body: strangers send none to us."""
+    if any(name == "key" for name, _ in exchange.query):
+        raise KeyInAddress
+    where = route(exchange.method, exchange.path)
+    guest = await in_database(authenticate, access_token(exchange.headers))
+    asked = read_request(where, await exchange.body())
+    chosen = await in_database(admitted, guest, where.dialect, asked.model)
+    order = _order(exchange, where, asked, chosen)
+    return Relay(exchange, order, OpenCall(guest.caller, chosen.selection.payer))
+
+
+def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Order:
+    selection = chosen.selection
+    provider = registry.get(selection.provider)
+    if where.dialect is OPENAI and provider.wire.stream_options:
+        asked = asking_for_usage(asked)
+    return Order(
+        dialect=where.dialect,
+        asked=asked,
+        label=provider.label,
+        url=chosen.base_url + where.path,
+        query=passing_query(exchange.query),
+        key=chosen.key,
+        seconds=selection.timeout or float(settings.CALL_TIMEOUT_SECONDS),
+        is_simulated=selection.payer.is_simulated,
+        is_trusted=selection.is_trusted,
+    )
+
+
+async def _refuse(exchange: Exchange, error: Any) -> None:
+    """Any of `_REFUSALS`: each has a status, a code and a sentence."""
+    dialect = spoken(exchange.path, exchange.headers)
+    status = _STATUSES.get(error.status, error.status)
+    wait: float | None = getattr(error, "retry_after", None)
+    body = error_bytes(
+        dialect, status=status, code=error.code, message=redact(str(error)), retry_after=wait
+    )
+    headers = [("content-type", "application/json")]
+    if wait is not None:
+        headers.append(("retry-after", str(math.ceil(wait))))
+    await exchange.answer(status, headers, body)

@@ -1,0 +1,97 @@
+"""What the gateway itself refuses; the docstring is the sentence that the client reads.
+
+    GatewayError
+    ├── TokenMissing     no access token in any header
+    ├── TokenRefused     unknown, expired or revoked
+    ├── ScopeMissing     the token is not for the gateway
+    ├── KeyInAddress     `?key=…`: addresses end up in logs
+    ├── UnknownAddress
+    ├── BodyTooLarge
+    ├── BadBody          not JSON, or it names no model
+    ├── WrongAddress     the model belongs to another dialect
+    └── WrongCredential  the access token is pinned to a credential of another dialect
+
+Selection, admission, the vault and the providers raise errors of their own, with the same
+`status` and `code`; `gateway.dialects` puts all of them into the words of the client's SDK.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """The gateway can't do this."""
+
+    status = 400
+    code = "gateway_error"
+
+    def __init__(self, **facts: str) -> None:
+        super().__init__(" ".join((type(self).__doc__ or "").split()).format(**facts))
+
+
+class TokenMissing(GatewayError):
+    """Send a BYOM access token (byom_…) where this SDK takes its API key. A provider's own key
+    is not accepted here: store it in BYOM and make an access token."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class TokenRefused(GatewayError):
+    """This access token is not valid: it is unknown, expired or revoked. Make a new one and use
+    it as the API key."""
+
+    status = 401
+    code = "authentication_failed"
+
+
+class ScopeMissing(GatewayError):
+    """This access token is not allowed to use the gateway. Make one with the scope gateway."""
+
+    status = 403
+    code = "scope_missing"
+
+
+class KeyInAddress(GatewayError):
+    """Send the access token in a header, not as ?key= in the address: addresses end up in logs.
+    Make a new token, as this one may have been logged already."""
+
+    code = "key_in_address"
+
+
+class UnknownAddress(GatewayError):
+    """The gateway does not serve this address. It serves POST /v1/chat/completions, POST
+    /v1/messages, and POST /v1/models/MODEL:generateContent and :streamGenerateContent."""
+
+    status = 404
+    code = "not_found"
+
+
+class BodyTooLarge(GatewayError):
+    """The request body is larger than {limit} MB. Send less."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class BadBody(GatewayError):
+    """The request can't be read: {flaw}."""
+
+    code = "invalid_request"
+
+
+class WrongAddress(GatewayError):
+    """The model {model} belongs to {provider}, which is not spoken at this address. Call it at
+    {address}, with {provider}'s own SDK."""
+
+    code = "wrong_address"
+
+
+class WrongCredential(GatewayError):
+    """This access token is pinned to a credential for {provider}, which is not spoken at this
+    address. Use {address}, or another token."""
+
+    code = "wrong_address"
+
+
+class ClientGone(Exception):
+    """The client has closed the connection: nobody is there to be told."""

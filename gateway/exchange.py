@@ -1,0 +1,101 @@
+"""One HTTP exchange with a client, over ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from gateway.errors import BodyTooLarge, ClientGone
+from providers.http import MAX_BODY_BYTES
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Iterable[tuple[str, str]]
+T = TypeVar("T")
+
+
+class Exchange:
+    """A request and the response to it. Header names are in lower case.
+
+    Writing waits until the client has taken what was written before: that is the back-pressure
+    which a relay hands on to the provider.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]
+        }
+        query = scope.get("query_string", b"").decode("latin-1")
+        self.query = parse_qsl(query, keep_blank_values=True)
+
+    async def body(self) -> bytes:
+        """The whole request body. Raises BodyTooLarge and ClientGone."""
+        declared = self.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+            raise _too_large()
+        chunks: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > MAX_BODY_BYTES:
+                raise _too_large()
+            more = message.get("more_body", False)
+        return b"".join(chunks)
+
+    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cancelled, and has ended, once the client goes away.
+
+        For use after the body has been read. Raises ClientGone and whatever `work` raises.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise ClientGone
+        finally:
+            task.cancel()
+            gone.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def start(self, status: int, headers: Headers) -> None:
+        raw = [(name.encode("latin-1"), _header_value(value)) for name, value in headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole response at once."""
+        await self.start(status, [*headers, ("content-length", str(len(body)))])
+        await self.end(body)
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(limit=str(MAX_BODY_BYTES // 2**20))
+
+
+def _header_value(value: str) -> bytes:
+    """Some values are a client's or a provider's words: a line break would begin a new header."""
+    safe = "".join(letter if " " <= letter <= "~" else "?" for letter in value)
+    return safe.encode("ascii")

@@ -1,0 +1,278 @@
+"""The relay: the client's bytes to the provider, the provider's bytes back, one ledger row.
+
+The row is durable before the client can know that the answer is over: a whole answer leaves after
+it, and so does the end of a stream. It is written too when the provider fails, the stream breaks
+or the client goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import httpx2
+
+from gateway.dialects import Asked, Dialect, error_bytes, prompt_characters
+from gateway.errors import ClientGone
+from gateway.exchange import Exchange
+from gateway.selection import in_database
+from gateway.taps import StreamTap, read_whole
+from providers.errors import (
+    BadAnswer,
+    CallTimeout,
+    ConnectionFailed,
+    DestinationRefused,
+    ProviderError,
+    StreamBroken,
+)
+from providers.guard import Refused
+from providers.http import UnreadableAnswer, http_client, outbound, timeouts
+from providers.redaction import redact
+from providers.translation import clean, read_failure
+from usage.ledger import OpenCall, receipt
+from usage.models import Status, UsageRecord
+
+_REQUEST_HEADERS = frozenset({"content-type", "accept", "user-agent"})
+_RESPONSE_HEADERS = frozenset(
+    {"content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms"}
+    | {"x-should-retry", "openai-processing-ms", "openai-version", "server-timing"}
+)
+_RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+_STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+_LINGER_SECONDS = 1.0
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One call as it goes out. `seconds` bound a whole answer, and each silence of a stream."""
+
+    dialect: Dialect
+    asked: Asked
+    label: str
+    url: str
+    query: Pairs
+    key: str = field(repr=False)
+    seconds: float
+    is_simulated: bool
+    is_trusted: bool
+
+    def request(self, http: httpx2.AsyncClient, headers: Mapping[str, str]) -> httpx2.Request:
+        """Of the client's headers only those go along that are known to do no harm."""
+        allowed = _REQUEST_HEADERS | self.dialect.request_headers
+        passing = [
+            (name, value)
+            for name, value in headers.items()
+            if name in allowed or (self.is_simulated and name.startswith("x-sim-"))
+            if value.isascii()
+        ]
+        return http.build_request(
+            "POST",
+            f"{self.url}?{urlencode(self.query)}" if self.query else self.url,
+            content=self.asked.body,
+            headers=[*passing, self.dialect.key_header(self.key)],
+            timeout=timeouts(self.seconds),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An answer that came at once: what was asked for, or the provider's refusal."""
+
+    status: int
+    headers: Pairs
+    body: bytes
+
+
+class Relay:
+    """One call under way."""
+
+    def __init__(self, exchange: Exchange, order: Order, call: OpenCall) -> None:
+        self.exchange, self.order, self.call = exchange, order, call
+        self.begun = False
+        self.request_id = ""
+        self.tap = StreamTap(order.dialect.read, order.key, order.asked.hides_usage)
+        self.reading = self.tap.reading
+
+    async def run(self) -> None:
+        """Answers the client and settles. Raises nothing but CancelledError."""
+        try:
+            whole = await self.exchange.while_connected(self._fetch())
+        except ProviderError as failure:
+            await self._fail(failure)
+        except (ClientGone, OSError):  # OSError: some servers' `send` says so that way
+            await self._settle_as_read()
+        except asyncio.CancelledError:
+            await self._settle_as_read()
+            raise
+        else:
+            await (self._answer(whole) if whole else self._finish())
+
+    async def _fetch(self) -> Whole | None:
+        """The provider's answer, or None once a stream has been passed on to its end.
+
+        Raised outside of the `except`, so that no exception that knows the request (and with it
+        the key) hangs on ours.
+        """
+        try:
+            async with http_client() as shared, asyncio.timeout(self.order.seconds) as deadline:
+                http = outbound(shared, trusted=self.order.is_trusted)
+                request = self.order.request(http, self.exchange.headers)
+                response = await http.send(request, stream=True)
+                try:
+                    self._note(response)
+                    if not _is_stream(response):
+                        return _whole(response, await response.aread())
+                    await self._pass_on(response, deadline)
+                    return None
+                finally:
+                    await response.aclose()
+        except (httpx2.HTTPError, TimeoutError, ssl.SSLError) as error:
+            if self.reading.closed:
+                return None
+            failure = self._failure(error)
+        finally:
+            self.call.stop()
+        raise failure
+
+    def _note(self, response: httpx2.Response) -> None:
+        headers = response.headers
+        self.request_id = headers.get("x-request-id") or headers.get("request-id") or ""
+
+    async def _pass_on(self, response: httpx2.Response, deadline: asyncio.Timeout) -> None:
+        """All of a stream but what the tap holds back. A closed one is read to the end of its
+        connection, which can be used again then, though not for long."""
+        deadline.reschedule(None)
+        headers = [*_passing(response), *_STREAM_HEADERS, *self._receipt()]
+        await self.exchange.start(200, headers)
+        self.begun = True
+        async for chunk in response.aiter_raw():
+            passing = self.tap.feed(chunk)
+            if self.reading.characters:
+                self.call.first_token()
+            if passing:
+                await self.exchange.write(passing)
+            if self.reading.closed:
+                deadline.reschedule(asyncio.get_running_loop().time() + _LINGER_SECONDS)
+
+    def _failure(self, error: Exception) -> ProviderError:
+        label = self.order.label
+        detail = clean(str(error), self.order.key)
+        if isinstance(error, Refused):
+            return DestinationRefused(label)
+        if isinstance(error, UnreadableAnswer):
+            return BadAnswer(label, detail=detail)
+        if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
+            return CallTimeout(label)
+        return (StreamBroken if self.begun else ConnectionFailed)(label, detail=detail)
+
+    async def _finish(self) -> None:
+        """Ends a stream that the provider has ended."""
+        if self.reading.error is None and not self.reading.ended:
+            await self._fail(StreamBroken(self.order.label, detail="it stopped in the middle"))
+        else:
+            await self._settle_as_read()
+            await self.exchange.end(self.tap.rest())
+
+    async def _answer(self, whole: Whole) -> None:
+        reading = read_whole(self.order.dialect.read, whole.body)
+        if whole.status >= 400 or (reading and reading.error):
+            await self._refuse(whole)
+        elif whole.status != 200 or reading is None:
+            await self._fail(BadAnswer(self.order.label))
+        else:
+            self.reading = reading
+            record = await self._settle(Status.OK)
+            await self.exchange.answer(200, [*whole.headers, *self._receipt(record)], whole.body)
+
+    async def _refuse(self, whole: Whole) -> None:
+        """The provider's own words, with the key taken out should they repeat it."""
+        text = whole.body.decode("utf-8", "replace")
+        failure = read_failure(_json(text), whole.status, dict(whole.headers))
+        await self._settle(Status.ERROR, failure.error(self.order.label, self.order.key))
+        body = redact(text, self.order.key).encode()
+        await self.exchange.answer(whole.status, [*whole.headers, *self._receipt()], body)
+
+    async def _fail(self, error: ProviderError) -> None:
+        """Says in the client's dialect that there is no answer, or no more of it."""
+        await self._settle(Status.ERROR, error)
+        body = error_bytes(
+            self.order.dialect,
+            status=error.status,
+            code=error.code,
+            message=str(error),
+            retry_after=error.retry_after,
+        )
+        if self.begun:
+            await self.exchange.end(self.order.dialect.error_frame(body))
+        else:
+            headers = [("content-type", "application/json"), *self._receipt()]
+            await self.exchange.answer(error.status, headers, body)
+
+    async def _settle_as_read(self) -> None:
+        """By what has arrived until the end, or until the client left, whichever came first."""
+        if self.reading.error is not None:
+            error = read_failure(self.reading.error).error(self.order.label, self.order.key)
+            await self._settle(Status.ERROR, error)
+        else:
+            await self._settle(Status.OK if self.reading.ended else Status.CANCELLED)
+
+    async def _settle(self, status: Status, error: ProviderError | None = None) -> UsageRecord:
+        """Shielded: the row is written whatever happens to who waits for it."""
+        return await asyncio.shield(in_database(self._write_row, status, error))
+
+    def _write_row(self, status: Status, error: ProviderError | None) -> UsageRecord:
+        usage, source = self.reading.tokens(lambda: prompt_characters(self.order.asked.body))
+        return self.call.settle(
+            status=status,
+            usage=usage,
+            usage_source=source,
+            error_code=error.code if error else "",
+            reason=str(error) if error else "",
+            model_served=self.reading.model,
+            request_id=self.request_id,
+        )
+
+    def _receipt(self, record: UsageRecord | None = None) -> Iterator[tuple[str, str]]:
+        """The receipt's headers; what is known only at the end comes with the `record`."""
+        payer = self.call.payer
+        told = receipt(record) if record else None
+        yield "x-byom-call-id", str(self.call.id)
+        yield "x-byom-provider", payer.provider
+        yield "x-byom-model", told.model if told else payer.model
+        yield "x-byom-paid-by", payer.paid_by
+        yield "x-byom-simulated", "true" if payer.is_simulated else "false"
+        if payer.credential_id:
+            yield "x-byom-credential", str(payer.credential_id)
+        if told and told.cost_usd is not None:
+            yield "x-byom-cost-usd", told.cost_usd
+
+
+def _is_stream(response: httpx2.Response) -> bool:
+    content_type: str = response.headers.get("content-type", "")
+    return response.status_code == 200 and content_type.startswith("text/event-stream")
+
+
+def _whole(response: httpx2.Response, body: bytes) -> Whole:
+    return Whole(response.status_code, _passing(response), body)
+
+
+def _passing(response: httpx2.Response) -> Pairs:
+    """Of the provider's headers those that clients use; none that sets a cookie or names an
+    account."""
+    return [
+        (name, value)
+        for name, value in response.headers.items()
+        if name in _RESPONSE_HEADERS or name.startswith(_RATE_LIMITS)
+    ]
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

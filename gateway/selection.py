@@ -1,0 +1,128 @@
+"""From an access token to the key that pays, and the threads for the gateway's database work.
+
+Threads of its own, as one pool is shared by whatever else is synchronous in the process. A job's
+connection is closed after it, or kept for the next one, as CONN_MAX_AGE says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import close_old_connections
+
+from agents.clients import NothingSelected, Selection, select
+from credentials.authentication import note_use
+from credentials.models import AccessToken, Scope
+from gateway.dialects import Dialect, dialect_of
+from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
+from providers import registry
+from usage.admission import admit
+from usage.ledger import Caller
+from usage.models import Surface
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 8
+COMPATIBLE = "openai_compatible"
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway-database")
+
+
+async def in_database(job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs `job` in a thread of the gateway's own. Once begun it runs to its end, also when who
+    waits for it is cancelled; shield the call where it must begin too."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads, partial(_connected, partial(job, *args, **kwargs)))
+
+
+def _connected(job: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return job()
+    finally:
+        close_old_connections()
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Whose token it is, and the credential that the token is pinned to, if any."""
+
+    user: Any
+    token_id: int
+    pinned_id: uuid.UUID | None
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(surface=Surface.GATEWAY, user_id=self.user.pk, access_token_id=self.token_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A selection, opened: the key and the base URL, both checked."""
+
+    selection: Selection
+    base_url: str
+    key: str = field(repr=False)
+
+
+def authenticate(token: str) -> Guest:
+    """Raises TokenMissing, TokenRefused and ScopeMissing."""
+    if not token:
+        raise TokenMissing
+    row = AccessToken.objects.for_token(token)
+    if row is None:
+        raise TokenRefused
+    if Scope.GATEWAY not in row.scopes:
+        raise ScopeMissing
+    note_use(row)
+    return Guest(user=row.user, token_id=row.pk, pinned_id=row.credential_id)
+
+
+def admitted(guest: Guest, dialect: Dialect, model: str) -> Chosen:
+    """The key for one call, which has been let in. Raises what `choose` raises and TooManyCalls."""
+    chosen = choose(guest, dialect, model)
+    admit(guest.user.pk)
+    return chosen
+
+
+def choose(guest: Guest, dialect: Dialect, model: str) -> Chosen:
+    """Raises WrongAddress, WrongCredential, what `agents.clients.select` raises, Unreadable,
+    KeyRefused and BaseURLRefused."""
+    if guest.pinned_id is not None:
+        selection = _pinned(guest, guest.pinned_id, dialect, model)
+    else:
+        selection = _by_model(guest, dialect, model)
+    return Chosen(selection, selection.address(), selection.key("gateway"))
+
+
+def _pinned(guest: Guest, pinned_id: uuid.UUID, dialect: Dialect, model: str) -> Selection:
+    selection = select(user=guest.user, pinned_id=pinned_id, model=model)
+    if selection.provider not in dialect.providers:
+        raise WrongCredential(
+            provider=registry.label(selection.provider),
+            address=dialect_of(selection.provider).address,
+        )
+    return selection
+
+
+def _by_model(guest: Guest, dialect: Dialect, model: str) -> Selection:
+    maker = registry.provider_for_model(model)
+    if maker != dialect.provider and COMPATIBLE in dialect.providers:
+        # A server of one's own may serve models of any name: it goes first, as the default.
+        with suppress(NothingSelected):
+            selection = select(user=guest.user, provider=COMPATIBLE, model=model)
+            if selection.credential and selection.credential.is_default:
+                return selection
+    if maker and maker not in dialect.providers:
+        raise WrongAddress(
+            model=model, provider=registry.label(maker), address=dialect_of(maker).address
+        )
+    return select(user=guest.user, provider=dialect.provider, model=model)
