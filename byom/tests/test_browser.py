@@ -35,8 +35,8 @@ ARGUMENTS = [
 QUESTION = "What is the capital of France?"
 PASSWORD = "correct horse battery"
 PAGES = (
-    "/", "/keys/", "/keys/add/", "/chat/", "/chat/new/", "/usage/", "/accounts/email/",
-    "/accounts/password/change/", "/accounts/2fa/",
+    "/", "/keys/", "/keys/add/", "/keys/tokens/", "/keys/tokens/new/", "/keys/trail/", "/chat/",
+    "/chat/new/", "/usage/", "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/",
 )  # fmt: skip
 
 pytestmark = [
@@ -180,6 +180,7 @@ def test_a_failure_is_a_sentence_that_stays(refused_key: None, page: Page) -> No
 
 def test_deleting_a_key_asks_first(slow_key: None, page: Page) -> None:
     page.goto("/keys/")
+    page.get_by_role("link", name="Manage").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("button", name="Keep it")).to_be_focused()
     page.keyboard.press("Escape")
@@ -189,12 +190,27 @@ def test_deleting_a_key_asks_first(slow_key: None, page: Page) -> None:
     expect(page.get_by_role("heading", name="No keys yet")).to_be_visible()
 
 
+def test_a_key_is_tested_where_one_stands(slow_key: None, page: Page) -> None:
+    page.goto("/keys/")
+    page.get_by_role("link", name="Manage").click()
+    page.get_by_label("Label").fill("typed already")
+    button = page.get_by_role("button", name="Test connection")
+    button.click()
+    expect(page.get_by_role("status")).to_contain_text("OpenAI accepts this key")
+    expect(page.get_by_text("just now")).to_be_visible()
+    expect(button).to_be_focused()
+    expect(button).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_label("Label")).to_have_value("typed already")
+
+
 def test_no_page_scrolls_sideways_on_a_small_phone(slow_key: None, page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 720})
     start_chat(page)
     chat = page.url
+    page.goto("/keys/")
+    key = page.get_by_role("link", name="Manage").get_attribute("href") or ""
     widths = {}
-    for address in (*PAGES, chat):
+    for address in (*PAGES, chat, key):
         page.goto(address)
         widths[address] = page.evaluate("document.documentElement.scrollWidth")
     assert max(widths.values()) <= 360, widths
@@ -207,7 +223,7 @@ def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
     expect(skip).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Add your first key")).to_be_focused()
+    expect(page.get_by_role("link", name="Provider keys")).to_be_focused()
 
 
 def test_a_chosen_theme_is_remembered(page: Page) -> None:
