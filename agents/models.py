@@ -31,7 +31,7 @@ class SessionStatus(models.TextChoices):
 
 class SessionQuerySet(models.QuerySet["AgentSession"]):
     def owned_by(self, owner: AbstractBaseUser | AnonymousUser) -> Self:
-        return self.filter(owner_id=owner.pk)
+        return self.filter(owner_id=owner.pk) if owner.pk else self.none()
 
     def claim(self, session_id: uuid.UUID) -> bool:
         """Marks the session as running, unless a turn of it runs already; True if it did.

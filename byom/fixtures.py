@@ -45,6 +45,19 @@ def simulator(simulator_thread: SimulatorThread, settings: Any) -> SimulatorThre
     return simulator_thread
 
 
+@pytest.fixture
+def allow(settings: Any) -> Iterator[Callable[..., None]]:
+    """Sets what base URLs may reach of the server's own network: nothing, to begin with."""
+    from providers import guard
+
+    def listed(*entries: str) -> None:
+        guard.configure(entries)
+
+    listed()
+    yield listed
+    guard.configure(settings.BASE_URL_ALLOW)
+
+
 @pytest.fixture(autouse=True)
 def fresh_limits() -> Iterator[None]:
     """No test uses up the limits of another."""

@@ -155,7 +155,8 @@ class CredentialForm(UnsavedKeyForm):
     )
     expires_at = ExpiryField(
         label="Expires",
-        help_text="In UTC. From then on no call uses the key. Mails remind you 7 days and 1 day before.",
+        help_text="In UTC. From then on no call uses the key. A mail reminds you 7 days and 1 day "
+        "before.",
     )
     is_default = forms.BooleanField(
         label="Make this my default", required=False, help_text="Your first key always is."

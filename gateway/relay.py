@@ -21,6 +21,7 @@ from gateway.errors import ClientGone
 from gateway.exchange import Exchange
 from gateway.selection import in_database
 from gateway.taps import StreamTap, read_whole
+from providers.dial import Refused
 from providers.errors import (
     BadAnswer,
     CallTimeout,
@@ -29,7 +30,6 @@ from providers.errors import (
     ProviderError,
     StreamBroken,
 )
-from providers.guard import Refused
 from providers.http import UnreadableAnswer, http_client, outbound, timeouts
 from providers.redaction import redact
 from providers.translation import clean, read_failure

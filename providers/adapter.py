@@ -20,7 +20,7 @@ import httpx2
 
 from providers import errors
 from providers.capabilities import lacking
-from providers.guard import Refused
+from providers.dial import Refused
 from providers.http import UnreadableAnswer, outbound, timeouts
 from providers.keys import check_base_url, check_key
 from providers.registry import Provider

@@ -5,7 +5,7 @@ Sharing one between people asks for care: it keeps no cookies (one person's sess
 out with another's call), follows no redirects (keys would follow them), and takes no proxy or
 password from the environment. Whose key goes out is never the client's business.
 
-What people may have named is dialled through `providers.guard`; the providers' own hosts and the
+What people may have named is dialled by `providers.dial`; the providers' own hosts and the
 operator's go out on `trusted`, which has connections of its own, so that none made without the
 guard can serve a call that needs it.
 """
@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 import httpcore2
 import httpx2
 
-from providers.guard import GuardedBackend
+from providers.dial import GuardedBackend
 
 MAX_BODY_BYTES = 32 * 2**20
 # 128,000 tokens, streamed one by one with some 350 bytes around each, make 45 MB.

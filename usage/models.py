@@ -43,7 +43,7 @@ class PaidBy(models.TextChoices):
 
 class UsageQuerySet(models.QuerySet["UsageRecord"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        return self.filter(user_id=user.pk)
+        return self.filter(user_id=user.pk) if user.pk else self.none()
 
     def totals(self) -> dict[str, Any]:
         """Calls, failures, tokens and cost (USD) of these rows; what has no price is counted

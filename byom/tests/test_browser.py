@@ -190,7 +190,12 @@ def test_deleting_a_key_asks_first(slow_key: None, page: Page) -> None:
     expect(page.get_by_role("heading", name="No keys yet")).to_be_visible()
 
 
-def test_a_key_is_tested_where_one_stands(slow_key: None, page: Page) -> None:
+@pytest.fixture
+def good_key(user: User) -> None:
+    CredentialFactory.create(owner=user)
+
+
+def test_a_key_is_tested_where_one_stands(good_key: None, page: Page) -> None:
     page.goto("/keys/")
     page.get_by_role("link", name="Manage").click()
     page.get_by_label("Label").fill("typed already")

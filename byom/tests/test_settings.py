@@ -8,9 +8,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 GOOD = {
     "BYOM_ENV": "production",
@@ -87,3 +90,9 @@ def test_a_database_url_that_has_a_password_reaches_django(tmp_path: Path) -> No
     )
 
     assert "'HOST': 'db'" in result.stdout and "'NAME': 'name'" in result.stdout
+
+
+def test_hosts_that_can_not_be_read_stop_the_start(settings: Any) -> None:
+    settings.BASE_URL_ALLOW = ["localhost", "10.1.2.3/8"]
+    with pytest.raises(ImproperlyConfigured, match="BYOM_BASE_URL_ALLOW: '10.1.2.3/8' is no host"):
+        apps.get_app_config("byom").ready()

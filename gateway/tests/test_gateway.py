@@ -296,6 +296,16 @@ def test_a_server_that_can_not_be_reached_is_told_without_its_address(pinned: Pi
     assert UsageRecord.objects.get().error_code == "connection_failed"
 
 
+def test_a_private_host_is_not_called(pinned: Pin, allow: Any, simulator: SimulatorThread) -> None:
+    inside = f"{simulator.url}/openai/v1"
+    at = pinned(provider="openai_compatible", key="real-key-123", base_url=inside)
+    answer = post(at, body={**BODY, "model": "llama3"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "destination_refused")
+    assert "127.0.0.1" not in answer.text and not simulator.app.log
+    assert UsageRecord.objects.get().error_code == "destination_refused"
+
+
 @pytest.mark.parametrize("megabytes", [5, 33])
 def test_a_client_that_is_still_sending_hears_why_it_is_refused(
     server: str, place: Place, megabytes: int

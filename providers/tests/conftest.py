@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from providers.adapter import Adapter
 from providers.http import http_client
 from providers.simulated import PATHS
 from providers.vocabulary import ChatRequest, Message
+
+Allow = Callable[..., None]  # the fixture `allow`
 
 
 @pytest.fixture(scope="session")
