@@ -33,7 +33,9 @@ setup: .venv/.installed
 	@$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-test: lint test-sqlite test-postgres
+# The linters run beside the tests: both cores are busy all the time.
+test: .venv/.installed-dev browser
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint test-sqlite test-postgres
 
 lint: .venv/.installed-dev
 	$(PY) -m ruff check .
@@ -43,13 +45,14 @@ lint: .venv/.installed-dev
 	$(PY) .ci/check_deploy.py
 
 test-sqlite: .venv/.installed-dev browser
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --quiet
 
-# Once more on PostgreSQL, when one answers.
+# What depends on the database, once more on PostgreSQL, when one answers.
 POSTGRES_TEST_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 test-postgres: .venv/.installed-dev
 	@if $(PY) -c "import psycopg; psycopg.connect('$(POSTGRES_TEST_URL)', connect_timeout=3).close()" 2>/dev/null; \
-	then set -x; TEST_DATABASE_URL=$(POSTGRES_TEST_URL) $(PY) -m pytest -n 2 -m 'not browser'; \
+	then set -x; TEST_DATABASE_URL=$(POSTGRES_TEST_URL) $(PY) -m pytest -n 2 --quiet -m 'not slow' \
+		agents credentials gateway usage; \
 	else echo "No PostgreSQL at 127.0.0.1:5432: tests ran on SQLite only."; fi
 
 # The browser tests drive Debian's Chromium; without one they are skipped, and say so.

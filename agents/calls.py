@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from providers.errors import ProviderError
 from providers.http import http_client
 from providers.vocabulary import ChatRequest, ChatResult, Delta, ProviderClient, Text, Usage
 from usage.admission import admit
-from usage.ledger import Caller, OpenCall, estimated_tokens
+from usage.ledger import OpenCall, estimated_tokens
 from usage.models import Status, UsageRecord, UsageSource
 
 RETRY_SECONDS = (1.0, 2.0, 4.0)
@@ -77,21 +76,19 @@ async def call(
     *,
     selection: Selection,
     request: ChatRequest,
-    caller: Caller,
-    call_id: uuid.UUID | None = None,
+    entry: OpenCall,
     max_retries: int = len(RETRY_SECONDS),
 ) -> AsyncGenerator[Delta | Answer]:
     """Deltas as they come, then one Answer, last. The ledger has its row before that.
 
-    `call_id` is for who wants to know the row also of a call that fails; `max_retries=0` for
-    who measures.
+    `entry` is made just before, by whoever asks: so they know the row's id, also where the call
+    fails. `max_retries=0` is for who measures.
 
     Raises TooManyCalls (nothing was sent, no row), Unreadable, and ProviderError (settled as
     failed). Closing the generator early, or cancelling it, stops the provider's work and
     settles what had arrived as cancelled, by estimate.
     """
-    admit(caller.user_id)
-    entry = OpenCall(caller, selection.payer, call_id)
+    admit(entry.caller.user_id)
     tally = Tally(request)
     result: ChatResult | None = None
     try:
@@ -113,6 +110,9 @@ async def call(
         raise
     except (asyncio.CancelledError, GeneratorExit):
         await asyncio.shield(_settle_failed(entry, tally, Status.CANCELLED, None))
+        raise
+    except Exception:  # a mistake of ours: not even then is a call without its row
+        await _settle_failed(entry, tally, Status.ERROR, None)
         raise
     assert result is not None, "a provider client's stream ends with a ChatResult or raises"
     yield Answer(result, await _settle(entry, tally, result))
@@ -167,7 +167,7 @@ async def _settle_failed(
         status=status,
         usage=tally.estimate(),
         usage_source=UsageSource.ESTIMATED,
-        error_code=error.code if error else "",
+        error_code=error.code if error else "internal_error" if status == Status.ERROR else "",
         reason=str(error) if error else "",
         request_id=getattr(error, "request_id", ""),
     )

@@ -25,7 +25,7 @@ from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest
 from usage.admission import TooManyCalls
-from usage.ledger import Caller, receipt
+from usage.ledger import Caller, OpenCall, receipt
 from usage.models import Surface, UsageRecord
 
 TITLE_LENGTH = 60
@@ -104,12 +104,9 @@ async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
     )
     answer: Answer | None = None
     try:
-        events = call(
-            selection=turn.selection,
-            request=turn.request,
-            caller=turn.caller,
-            call_id=turn.call_id,
-        )
+        entry = OpenCall(turn.caller, turn.selection.payer)
+        turn.call_id = entry.id
+        events = call(selection=turn.selection, request=turn.request, entry=entry)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Answer):

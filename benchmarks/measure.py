@@ -7,7 +7,6 @@ nobody's response time and differs by SDK; what goes into the database goes ther
 
 from __future__ import annotations
 
-import uuid
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +22,7 @@ from benchmarks.simulation import Timing, Truth
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest, Message
-from usage.ledger import Caller
+from usage.ledger import Caller, OpenCall
 from usage.models import Status, UsageRecord, UsageSource
 
 
@@ -78,15 +77,9 @@ class Departure:
 class _Heard:
     """What one call brought; times are readings of the clock."""
 
-    departure: Departure
-    start: float = 0.0
     last: float | None = None
     text: str = ""
     answer: Answer | None = None
-
-    @property
-    def sent(self) -> float:
-        return self.departure.at or self.start
 
 
 async def measure(
@@ -105,19 +98,22 @@ async def measure(
         max_tokens=plan.max_tokens,
         headers=timing.headers() if timing else {},
     )
-    call_id, heard, error = uuid.uuid4(), _Heard(departure), ""
+    entry, error = OpenCall(caller, selection.payer), ""
+    heard = _Heard()
+    departure.at = None
     started_at = timezone.now()
     try:
-        await _listen(heard, selection, request, caller, call_id)
+        await _listen(heard, selection, request, entry)
     except (ProviderError, Unreadable) as failure:
         error = str(failure)
-    record = heard.answer.record if heard.answer else await UsageRecord.objects.aget(pk=call_id)
+    record = heard.answer.record if heard.answer else await UsageRecord.objects.aget(pk=entry.id)
+    sent = departure.at or entry.start
     return Sample(
         step=step,
         started_at=started_at,
         record=record,
-        prepare_ms=(heard.sent - heard.start) * 1000,
-        last_token_ms=(heard.last - heard.sent) * 1000 if heard.last else None,
+        prepare_ms=(sent - entry.start) * 1000,
+        last_token_ms=(heard.last - sent) * 1000 if heard.last else None,
         text=heard.answer.result.text if heard.answer else heard.text,
         finish_reason=heard.answer.result.finish_reason if heard.answer else "",
         error=error,
@@ -126,13 +122,9 @@ async def measure(
 
 
 async def _listen(
-    heard: _Heard, selection: Selection, request: ChatRequest, caller: Caller, call_id: uuid.UUID
+    heard: _Heard, selection: Selection, request: ChatRequest, entry: OpenCall
 ) -> None:
-    heard.departure.at = None
-    heard.start = perf_counter()
-    events = call(
-        selection=selection, request=request, caller=caller, call_id=call_id, max_retries=0
-    )
+    events = call(selection=selection, request=request, entry=entry, max_retries=0)
     async with aclosing(events):
         async for event in events:
             if isinstance(event, Answer):

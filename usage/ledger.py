@@ -58,15 +58,18 @@ class Receipt:
 
 
 class OpenCall:
-    """A call under way: the clock runs from the moment this is made until `settle`."""
+    """A call under way: the clock runs from the moment this is made until `settle`.
 
-    def __init__(self, caller: Caller, payer: Payer, call_id: uuid.UUID | None = None) -> None:
-        self.id = call_id or uuid.uuid4()
+    `id` is the id that its row will have; `start` is a reading of `perf_counter`.
+    """
+
+    def __init__(self, caller: Caller, payer: Payer) -> None:
+        self.id = uuid.uuid4()
         self.caller = caller
         self.payer = payer
         self.retries = 0
         self._started_at = timezone.now()
-        self._start = perf_counter()
+        self.start = perf_counter()
         self._first: float | None = None
         self._end: float | None = None
 
@@ -95,7 +98,7 @@ class OpenCall:
         The credential learns how it went too: `error_code` and `reason` (a sentence) may put it
         into quarantine.
         """
-        latency = (self._end or perf_counter()) - self._start
+        latency = (self._end or perf_counter()) - self.start
         payer = self.payer
         price = price_of(
             provider=payer.provider,
@@ -123,7 +126,7 @@ class OpenCall:
             unit_prices=price.units,
             price_source=price.source,
             latency_ms=latency * 1000,
-            ttft_ms=None if self._first is None else (self._first - self._start) * 1000,
+            ttft_ms=None if self._first is None else (self._first - self.start) * 1000,
             status=status,
             error_code=error_code,
             retries=self.retries,

@@ -27,7 +27,8 @@ from credentials import services  # noqa: E402
 from credentials.canary import ensure_canaries  # noqa: E402
 from credentials.models import LLMCredential  # noqa: E402
 
-USERS, KEYS_EACH = 100, 30
+# 100 for the full proof of 3,000 keys.
+USERS, KEYS_EACH = int(os.environ.get("BYOM_PROOF_USERS", "20")), 30
 PAUSE = 0.005
 
 
