@@ -64,9 +64,9 @@ browser:
 
 lock: .venv/.installed-dev
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m uv pip compile -q --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url requirements.in -o requirements.txt
+		--generate-hashes --no-emit-index-url --no-strip-extras requirements.in -o requirements.txt
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m uv pip compile -q --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+		--generate-hashes --no-emit-index-url --no-strip-extras requirements-dev.in -o requirements-dev.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -112,6 +112,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.forms",
     "rest_framework",
+    "django_tasks",
     "csp",
     "allauth",
     "allauth.account",
@@ -320,6 +321,24 @@ CREDENTIAL_LIMITS = {
     "looks at single keys": env.integer("BYOM_LIMIT_KEY_READS", 50, at_least=1),
 }
 PURGE_AFTER_DAYS = env.integer("BYOM_PURGE_AFTER_DAYS", 30)
+
+# Background work -----------------------------------------------------------------------
+
+CELERY_BROKER_URL = env.secret("BYOM_CELERY_BROKER_URL")
+TASK_BACKENDS = {
+    "threads": "byom.tasks.ThreadBackend",
+    "celery": "byom.tasks.CeleryBackend",
+}
+TASKS_IN = env.choice("BYOM_TASKS", "threads", TASK_BACKENDS)
+if TASKS_IN == "celery" and not CELERY_BROKER_URL:
+    raise ImproperlyConfigured("BYOM_CELERY_BROKER_URL must be set: BYOM_TASKS=celery needs it.")
+TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASKS_IN]}}
+
+# What the server does by itself: function and seconds between two rounds. A job does once what
+# is due, however many processes run it.
+PERIODIC_JOBS = {
+    "credentials.lifecycle.housekeeping": 3600.0,
+}
 
 LOGGING = logging_config(
     env.choice("BYOM_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))

@@ -32,6 +32,7 @@ else:
     DATABASES["default"]["OPTIONS"].pop("pool", None)
     DATABASES["default"]["TEST"] = {"NAME": f"test_byom_{os.getpid()}"}
 
+TASKS = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]

@@ -96,5 +96,5 @@ def test_housekeeping_runs_from_a_timer(alice: User, capsys: pytest.CaptureFixtu
     expiring(alice, days=1)
     call_command("housekeeping")
 
-    assert "Reminders sent: 1. Keys purged: 0." in capsys.readouterr().out
+    assert "reminded 1, purged 0" in capsys.readouterr().out
     assert housekeeping() == {"reminded": 0, "purged": 0}
