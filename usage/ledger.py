@@ -60,11 +60,15 @@ class Receipt:
 class OpenCall:
     """A call under way: the clock runs from the moment this is made until `settle`.
 
-    `id` is the id that its row will have; `start` is a reading of `perf_counter`.
+    `id` is the id that its row will have; `start` is a reading of `perf_counter`. A try that
+    failed and was followed by another is a call of its own, `attempt_of` the one that goes on.
     """
 
-    def __init__(self, caller: Caller, payer: Payer) -> None:
+    def __init__(
+        self, caller: Caller, payer: Payer, *, attempt_of: uuid.UUID | None = None
+    ) -> None:
         self.id = uuid.uuid4()
+        self.attempt_of = attempt_of
         self.caller = caller
         self.payer = payer
         self.retries = 0
@@ -108,6 +112,7 @@ class OpenCall:
         )
         record = UsageRecord.objects.create(
             id=self.id,
+            attempt_of=self.attempt_of,
             user_id=self.caller.user_id,
             access_token_id=self.caller.access_token_id,
             session_id=self.caller.session_id,

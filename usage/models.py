@@ -47,11 +47,11 @@ class UsageQuerySet(models.QuerySet["UsageRecord"]):
 
     def totals(self) -> dict[str, Any]:
         """Calls, failures, tokens and cost (USD) of these rows; what has no price is counted
-        apart, as `unpriced`, and not as 0."""
+        apart, as `unpriced`, and not as 0. However often it was tried, a call is one call."""
         return self.aggregate(
             unpriced=Count("id", filter=Q(cost_usd=None, status=Status.OK)),
-            calls=Count("id"),
-            failed=Count("id", filter=Q(status=Status.ERROR)),
+            calls=Count("id", filter=Q(attempt_of=None)),
+            failed=Count("id", filter=Q(attempt_of=None, status=Status.ERROR)),
             input_tokens=Sum("input_tokens", default=0),
             output_tokens=Sum("output_tokens", default=0),
             cost_usd=Sum("cost_usd", default=Decimal(0)),
@@ -63,7 +63,7 @@ class UsageQuerySet(models.QuerySet["UsageRecord"]):
         return (
             self.values("provider", "model")
             .annotate(
-                calls=Count("id"),
+                calls=Count("id", filter=Q(attempt_of=None)),
                 tokens=Sum("input_tokens") + Sum("output_tokens"),
                 cost=Sum("cost_usd"),
                 latency=Avg("latency_ms", filter=Q(status=Status.OK)),
@@ -78,6 +78,9 @@ class UsageRecord(models.Model):
     `input_tokens` includes cached tokens and `output_tokens` includes reasoning. `cost_usd` is
     null where no price is known: unknown is never 0. `unit_prices` (USD per million tokens) and
     `price_source` are kept as they were used.
+
+    A call that was tried several times has a row for each try: `attempt_of` of the earlier ones
+    is the id of the last one's, which receipts show and whose `retries` counts the earlier ones.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -87,6 +90,7 @@ class UsageRecord(models.Model):
     credential = models.ForeignKey(LLMCredential, on_delete=models.SET_NULL, null=True)
     access_token = models.ForeignKey(AccessToken, on_delete=models.SET_NULL, null=True)
     session_id = models.UUIDField(null=True, db_index=True)
+    attempt_of = models.UUIDField(null=True, db_index=True)
     surface = models.CharField(max_length=12, choices=Surface.choices)
     provider = models.CharField(max_length=32)
     model = models.CharField(max_length=128)

@@ -36,6 +36,19 @@ def test_a_row_keeps_the_prices_it_was_settled_at(alice: User) -> None:
     assert record.ttft_ms is not None and record.ttft_ms <= record.latency_ms
 
 
+def test_a_call_that_was_tried_twice_has_two_rows_and_counts_once(alice: User) -> None:
+    payer = Payer(provider="openai", model="gpt-4o-mini", paid_by="user", is_simulated=False)
+    call = OpenCall(Caller(surface=Surface.API, user_id=alice.pk), payer)
+    earlier = OpenCall(call.caller, payer, attempt_of=call.id)
+    end: Any = {"usage": Usage(), "usage_source": UsageSource.ESTIMATED}
+    earlier.settle(status=Status.ERROR, error_code="overloaded", **end)
+    record = call.settle(status=Status.OK, **end)
+
+    assert UsageRecord.objects.get(attempt_of=record.pk).error_code == "overloaded"
+    totals = UsageRecord.objects.totals()
+    assert (totals["calls"], totals["failed"]) == (1, 0)
+
+
 def test_cached_tokens_cost_their_own_price() -> None:
     usage = Usage(input_tokens=1_000_000, cache_read_tokens=400_000)
     price = price_of(provider="openai", models=["gpt-4o-mini"], usage=usage, at=AT)
