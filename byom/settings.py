@@ -314,6 +314,16 @@ CALLS_PER_MINUTE = env.integer("BYOM_CALLS_PER_MINUTE", 600, at_least=1)
 # Limits and housekeeping ---------------------------------------------------------------
 
 REDIS_URL = env.secret("BYOM_REDIS_URL")
+if REDIS_URL:
+    # Sign-in limits count here. Timeouts, as a request waits for it.
+    CACHES = {
+        "default": {
+            "BACKEND": "byom.cache.ForgivingRedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "byom",
+            "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+        }
+    }
 # Per user and hour. The names stand in the sentence that a person reads.
 CREDENTIAL_LIMITS = {
     "changes of keys": env.integer("BYOM_LIMIT_KEY_CHANGES", 10, at_least=1),
