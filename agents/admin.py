@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from agents.models import AgentSession, Message
+from agents.models import AgentSession, Message, SelectionPolicy
 
 
 class MessageInline(admin.TabularInline):
@@ -44,3 +44,15 @@ class MessageAdmin(admin.ModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+
+@admin.register(SelectionPolicy)
+class SelectionPolicyAdmin(admin.ModelAdmin):
+    list_display = ("user", "policy", "system_key_forbidden")
+    list_filter = ("policy", "system_key_forbidden")
+    search_fields = ("user__username",)
+    list_select_related = ("user",)
+    autocomplete_fields = ("user",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("user",) if obj else ()

@@ -2,10 +2,12 @@
 
 The order: the credential that the caller names → the one pinned to its session or access
 token → the user's default (for the model's provider, if a model is named) → the system
-default, if the fallback policy allows it. Never silent: the receipt says who paid.
+default, each if the policies allow it (`agents.policy`). Never silent: the receipt says who paid.
 
     SelectionError(ValueError)
     ├── NothingSelected   no key of one's own, and the policy allows or has no other
+    ├── OwnKeyForbidden   a credential is named, but only the system's key may pay
+    ├── NobodyPays        the policies of server, user and session exclude each other
     ├── ModelMismatch     the model belongs to another provider than the credential
     └── ModelNeeded       neither the call nor the credential names a model
 
@@ -23,6 +25,7 @@ import httpx2
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from agents.policy import payers
 from credentials.destination import destination
 from credentials.errors import CredentialError, CredentialNotFound
 from credentials.lookup import default_credential, own_credential
@@ -54,6 +57,22 @@ class NothingSelected(SelectionError):
 
     status = 409
     code = "no_credential"
+
+
+class OwnKeyForbidden(SelectionError):
+    """Only the system's key may pay for this call, so no credential of your own can. Leave the
+    credential out, or change the policy of the session or your own, if it is theirs."""
+
+    status = 403
+    code = "own_key_forbidden"
+
+
+class NobodyPays(SelectionError):
+    """The policies of this server, of your account and of the session leave no key that may pay
+    for this call. Change the session's policy or your own, or ask the operator."""
+
+    status = 409
+    code = "nobody_pays"
 
 
 class ModelMismatch(SelectionError):
@@ -126,17 +145,23 @@ def select(
     pinned_id: uuid.UUID | None = None,
     provider: str = "",
     model: str = "",
+    policy: str = "",
 ) -> Selection:
-    """The selection for one call of `user`. Reads the database; raises SelectionError,
-    CredentialError or UnknownProvider."""
-    policy = settings.FALLBACK_POLICY
+    """The selection for one call of `user`; `policy` is the session's own, if it has one. Reads
+    the database; raises SelectionError, CredentialError or UnknownProvider."""
     wanted = registry.get(provider).name if provider else registry.provider_for_model(model) or ""
+    allowed = payers(user, policy)
+    if not allowed:
+        raise NobodyPays
     named = credential_id or pinned_id
     if named is not None:
-        return _with_credential(_own(user, named), model)
-    if policy != "system_only" and (default := default_credential(user, wanted)):
+        credential = _own(user, named)
+        if PaidBy.USER not in allowed:
+            raise OwnKeyForbidden
+        return _with_credential(credential, model)
+    if PaidBy.USER in allowed and (default := default_credential(user, wanted)):
         return _with_credential(default, model)
-    if policy != "own_only" and (system := _system_default(wanted, model)):
+    if PaidBy.SYSTEM in allowed and (system := _system_default(wanted, model)):
         return system
     label = registry.label(wanted) if wanted else "provider"
     raise NothingSelected(provider=label)

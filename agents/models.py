@@ -20,6 +20,34 @@ from providers.vocabulary import Message as NeutralMessage
 from usage.models import UsageRecord
 
 
+class Policy(models.TextChoices):
+    """Whose keys may pay for a call."""
+
+    OWN_ONLY = "own_only", "Own keys only"
+    OWN_THEN_SYSTEM = "own_then_system", "Own keys, else the system's"
+    SYSTEM_ONLY = "system_only", "The system's key only"
+
+
+class SelectionPolicy(models.Model):
+    """Whose keys may pay for a user's calls: their own choice (empty: the server's), and whether
+    staff forbid them the system's key. `agents.policy.payers` says what follows from it."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="selection_policy",
+    )
+    policy = models.CharField(max_length=16, choices=Policy.choices, blank=True)
+    system_key_forbidden = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name_plural = "selection policies"
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_policy_display() or 'as the server'}"
+
+
 class SessionStatus(models.TextChoices):
     PENDING = "pending", "Not started"
     RUNNING = "running", "Answering"
@@ -68,6 +96,12 @@ class AgentSession(models.Model):
     provider = models.CharField(max_length=32, blank=True)
     model = models.CharField(max_length=128, blank=True)
     params = models.JSONField(default=dict, blank=True)
+    policy = models.CharField(max_length=16, choices=Policy.choices, blank=True)
+    fallback = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="What takes over, in order, where a call fails in a way that may pass.",
+    )
     status = models.CharField(
         max_length=10, choices=SessionStatus.choices, default=SessionStatus.PENDING
     )

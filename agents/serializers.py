@@ -6,11 +6,12 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.models import AgentSession, Message
+from agents.models import AgentSession, Message, Policy
 from credentials.serializers import ParamsField
 from usage.serializers import UsageRecordSerializer
 
 MAX_TEXT = 200_000  # characters; more than any model's window holds
+MAX_FALLBACK = 5
 
 
 class SessionSerializer(serializers.ModelSerializer[AgentSession]):
@@ -18,9 +19,17 @@ class SessionSerializer(serializers.ModelSerializer[AgentSession]):
         model = AgentSession
         fields = (
             "id", "title", "goal", "instructions", "credential_id", "provider", "model", "params",
-            "status", "reason", "created_at", "updated_at",
+            "policy", "fallback", "status", "reason", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class FallbackEntry(serializers.Serializer[Any]):
+    """An entry of a fallback chain: a credential, or a provider by the usual order; a model."""
+
+    credential_id = serializers.CharField(max_length=36, required=False)
+    provider = serializers.CharField(max_length=32, required=False)
+    model = serializers.CharField(max_length=128, required=False)
 
 
 class SessionWrite(serializers.Serializer[AgentSession]):
@@ -33,6 +42,8 @@ class SessionWrite(serializers.Serializer[AgentSession]):
     provider = serializers.CharField(max_length=32, allow_blank=True, default="")
     model = serializers.CharField(max_length=128, allow_blank=True, default="")
     params = ParamsField(default=dict)
+    policy = serializers.ChoiceField(Policy.choices, allow_blank=True, default="")
+    fallback = serializers.ListField(child=FallbackEntry(), max_length=MAX_FALLBACK, default=list)
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):

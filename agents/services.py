@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.clients import select
@@ -20,12 +20,17 @@ def create_session(
     provider: str = "",
     model: str = "",
     params: Mapping[str, Any] | None = None,
+    policy: str = "",
+    fallback: Sequence[Mapping[str, Any]] = (),
 ) -> AgentSession:
-    """A new session, once it is sure that a call with it could be made.
+    """A new session, once it is sure that a call with it could be made, by each of its `fallback`
+    too: keyword arguments of `select`, in the order in which they take over.
 
     Raises what `agents.clients.select` raises; then nothing is stored.
     """
-    selection = select(user=owner, credential_id=credential_id, provider=provider, model=model)
+    first: dict[str, Any] = {"credential_id": credential_id, "provider": provider, "model": model}
+    entries = (first, *fallback)
+    selection, *_ = [select(user=owner, policy=policy, **entry) for entry in entries]
     return AgentSession.objects.create(
         owner=owner,
         title=title,
@@ -35,4 +40,6 @@ def create_session(
         provider=selection.provider if provider or credential_id else "",
         model=model,
         params=dict(params or {}),
+        policy=policy,
+        fallback=[dict(entry) for entry in fallback],
     )

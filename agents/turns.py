@@ -70,6 +70,7 @@ def begin_turn(
         pinned_id=session.credential_id or (token.credential_id if token else None),
         provider=session.provider,
         model=session.model,
+        policy=session.policy,
     )
     with transaction.atomic():
         if not AgentSession.objects.claim(session.pk):

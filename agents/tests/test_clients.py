@@ -11,16 +11,21 @@ from django.utils import timezone
 from agents.clients import (
     ModelMismatch,
     ModelNeeded,
+    NobodyPays,
     NothingSelected,
+    OwnKeyForbidden,
     select,
 )
+from agents.models import SelectionPolicy
 from credentials.audit import AuditEvent
 from credentials.errors import (
     CredentialExpired,
     CredentialInactive,
     CredentialNotFound,
+    CredentialQuarantined,
     SimulatorOff,
 )
+from credentials.models import LLMCredential
 from credentials.tests.factories import CredentialFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
@@ -82,6 +87,56 @@ def test_system_only_passes_over_own_keys(alice: User, settings: Any) -> None:
     assert select(user=alice).payer.paid_by == "system"
 
 
+@pytest.mark.parametrize(
+    ("server", "own", "session", "paid_by"),
+    [
+        ("own_then_system", "", "", "user"),
+        ("own_then_system", "system_only", "", "system"),
+        ("own_then_system", "", "system_only", "system"),
+        ("own_then_system", "own_then_system", "own_only", "user"),
+        ("own_only", "own_then_system", "own_then_system", "user"),
+        ("system_only", "own_then_system", "", "system"),
+    ],
+)
+def test_the_strictest_policy_decides_who_pays(
+    alice: User, settings: Any, server: str, own: str, session: str, paid_by: str
+) -> None:
+    settings.SYSTEM_KEYS, settings.FALLBACK_POLICY = REAL, server
+    CredentialFactory.create(owner=alice, key="sk-real-openai-key-1", is_default=True)
+    SelectionPolicy.objects.create(user=alice, policy=own)
+
+    assert select(user=alice, policy=session).payer.paid_by == paid_by
+
+
+def test_policies_that_exclude_each_other_leave_nobody_to_pay(alice: User, settings: Any) -> None:
+    settings.SYSTEM_KEYS = REAL
+    SelectionPolicy.objects.create(user=alice, policy="own_only")
+
+    with pytest.raises(NobodyPays, match="policy"):
+        select(user=alice, policy="system_only")
+
+
+def test_staff_can_forbid_the_systems_key_to_one_user(
+    alice: User, bob: User, settings: Any
+) -> None:
+    settings.SYSTEM_KEYS = REAL
+    SelectionPolicy.objects.create(user=alice, system_key_forbidden=True)
+
+    with pytest.raises(NothingSelected):
+        select(user=alice)
+    assert select(user=bob).payer.paid_by == "system"
+
+
+def test_a_named_credential_is_refused_where_only_the_system_may_pay(
+    alice: User, settings: Any
+) -> None:
+    settings.SYSTEM_KEYS, settings.FALLBACK_POLICY = REAL, "system_only"
+    row = CredentialFactory.create(owner=alice, key="sk-real-openai-key-1")
+
+    with pytest.raises(OwnKeyForbidden):
+        select(user=alice, credential_id=row.pk)
+
+
 def test_without_any_key_the_simulator_is_the_system_default(alice: User, simulator: Any) -> None:
     chosen = select(user=alice)
 
@@ -113,13 +168,15 @@ def test_a_foreign_credential_is_not_found(alice: User, bob: User, simulator: An
     [
         ({"is_active": False}, CredentialInactive),
         ({"expires_at": timezone.now() - timedelta(days=1)}, CredentialExpired),
+        ({"quarantined_at": timezone.now()}, CredentialQuarantined),
     ],
 )
 def test_an_unusable_credential_is_refused_and_no_other_takes_its_place(
     alice: User, simulator: Any, change: dict[str, Any], error: type[Exception]
 ) -> None:
     CredentialFactory.create(owner=alice, is_default=True)
-    row = CredentialFactory.create(owner=alice, **change)
+    row = CredentialFactory.create(owner=alice)
+    LLMCredential.objects.filter(pk=row.pk).update(**change)
 
     with pytest.raises(error):
         select(user=alice, credential_id=row.pk)

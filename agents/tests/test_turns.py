@@ -169,6 +169,11 @@ def test_a_terminated_session_stays_so(api: APIClient, simulator: Any) -> None:
         ({"credential_id": "x"}, 404),
         ({"params": {"heat": 1}}, 400),
         ({"provider": "openai_compatible"}, 400),
+        ({"policy": "never"}, 400),
+        ({"policy": "own_only"}, 409),
+        ({"fallback": [{"provider": "acme"}]}, 400),
+        ({"fallback": [{"credential_id": "00000000-0000-4000-8000-000000000000"}]}, 404),
+        ({"fallback": [{}] * 6}, 400),
     ],
 )
 def test_a_session_that_could_not_call_is_not_stored(
