@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from asgiref.sync import sync_to_async
 
@@ -19,6 +19,7 @@ from providers.errors import ProviderError
 from providers.http import http_client
 from providers.vocabulary import ChatRequest, ChatResult, Delta, ProviderClient, Text, Usage
 from usage.admission import admit
+from usage.ceiling import ceiling
 from usage.ledger import OpenCall, estimated_tokens
 from usage.models import Status, UsageRecord, UsageSource
 
@@ -84,11 +85,12 @@ async def call(
     `entry` is made just before, by whoever asks: so they know the row's id, also where the call
     fails. `max_retries=0` is for who measures.
 
-    Raises TooManyCalls (nothing was sent, no row), Unreadable, and ProviderError (settled as
+    Raises NotAdmitted (nothing was sent, no row), Unreadable, and ProviderError (settled as
     failed). Closing the generator early, or cancelling it, stops the provider's work and
     settles what had arrived as cancelled, by estimate.
     """
-    admit(entry.caller.user_id)
+    await sync_to_async(admit)(entry, _most(request))
+    entry.begin()
     tally = Tally(request)
     result: ChatResult | None = None
     try:
@@ -116,6 +118,14 @@ async def call(
         raise
     assert result is not None, "a provider client's stream ends with a ChatResult or raises"
     yield Answer(result, await _settle(entry, tally, result))
+
+
+def _most(request: ChatRequest) -> Usage:
+    """Of what goes to the model; `extra` may raise the limit of the answer."""
+    said = [asdict(message) for message in request.messages]
+    tools = [asdict(tool) for tool in request.tools]
+    body = {**request.extra, "said": said, "system": request.system, "tools": tools}
+    return ceiling({**body, "schema": request.response_schema}, max_tokens=request.max_tokens)
 
 
 async def _with_retries(

@@ -24,13 +24,13 @@ from credentials.models import AccessToken
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest
-from usage.admission import TooManyCalls
+from usage.admission import NotAdmitted
 from usage.ledger import Caller, OpenCall, receipt
 from usage.models import Surface, UsageRecord
 
 TITLE_LENGTH = 60
-TurnError = ProviderError | Unreadable | TooManyCalls
-TURN_ERRORS = (ProviderError, Unreadable, TooManyCalls)
+TurnError = ProviderError | Unreadable | NotAdmitted
+TURN_ERRORS = (ProviderError, Unreadable, NotAdmitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
 
 
 async def whole_turn(turn: Turn) -> dict[str, Any]:
-    """The data of the turn's `done` event. Raises ProviderError, Unreadable, TooManyCalls."""
+    """The data of the turn's `done` event. Raises ProviderError, Unreadable, NotAdmitted."""
     last = Event("error", {})
     async for event in stream_turn(turn):
         last = event

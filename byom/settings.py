@@ -310,6 +310,8 @@ CUSTOM_BASE_URLS = env.flag("BYOM_CUSTOM_BASE_URLS", not PRODUCTION)
 BASE_URL_ALLOW = env.items("BYOM_BASE_URL_ALLOW", "" if PRODUCTION else "localhost,127.0.0.1,[::1]")
 CALL_TIMEOUT_SECONDS = env.integer("BYOM_CALL_TIMEOUT_SECONDS", 120, at_least=1)
 CALLS_PER_MINUTE = env.integer("BYOM_CALLS_PER_MINUTE", 600, at_least=1)
+# What a budget sets aside for the answer of a call that states no limit of its own.
+RESERVE_OUTPUT_TOKENS = env.integer("BYOM_RESERVE_OUTPUT_TOKENS", 4096, at_least=1)
 
 # Limits and housekeeping ---------------------------------------------------------------
 

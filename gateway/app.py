@@ -34,8 +34,7 @@ from gateway.selection import Chosen, admitted, authenticate, in_database
 from providers import registry
 from providers.errors import ProviderError
 from providers.redaction import redact
-from usage.admission import TooManyCalls
-from usage.ledger import OpenCall
+from usage.admission import NotAdmitted
 
 PREFIXES = ("/v1/", "/v1beta/")
 
@@ -45,11 +44,12 @@ _REFUSALS = (
     CredentialError,
     Unreadable,
     registry.UnknownProvider,
-    TooManyCalls,
+    NotAdmitted,
     ProviderError,
 )
-# The SDKs take a 409 for a lock that will be free in a moment, and try again.
-_STATUSES = {409: 403}
+# The SDKs take a 409 for a lock that will be free in a moment, and try again; a spent budget they
+# know as a rate limit, but it will not be free in a moment either.
+_STATUSES = {409: 403, 402: 429}
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,9 +72,9 @@ async def _let_in(exchange: Exchange) -> Relay:
     where = route(exchange.method, exchange.path)
     guest = await in_database(authenticate, access_token(exchange.headers))
     asked = read_request(where, await exchange.body())
-    chosen = await in_database(admitted, guest, where.dialect, asked.model)
-    order = _order(exchange, where, asked, chosen)
-    return Relay(exchange, order, OpenCall(guest.caller, chosen.selection.payer))
+    chosen, call = await in_database(admitted, guest, where.dialect, asked)
+    call.begin()
+    return Relay(exchange, _order(exchange, where, asked, chosen), call)
 
 
 def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Order:
@@ -106,4 +106,6 @@ async def _refuse(exchange: Exchange, error: Any) -> None:
     headers = [("content-type", "application/json")]
     if wait is not None:
         headers.append(("retry-after", str(math.ceil(wait))))
+    if status != error.status:
+        headers.append(("x-should-retry", "false"))
     await exchange.answer(status, headers, body)

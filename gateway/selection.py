@@ -20,11 +20,12 @@ from django.db import close_old_connections
 from agents.clients import NothingSelected, Selection, select
 from credentials.authentication import note_use
 from credentials.models import AccessToken, Scope
-from gateway.dialects import Dialect, dialect_of
+from gateway.dialects import Asked, Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
 from providers import registry
 from usage.admission import admit
-from usage.ledger import Caller
+from usage.ceiling import ceiling
+from usage.ledger import Caller, OpenCall
 from usage.models import Surface
 
 P = ParamSpec("P")
@@ -86,11 +87,13 @@ def authenticate(token: str) -> Guest:
     return Guest(user=row.user, token_id=row.pk, pinned_id=row.credential_id)
 
 
-def admitted(guest: Guest, dialect: Dialect, model: str) -> Chosen:
-    """The key for one call, which has been let in. Raises what `choose` raises and TooManyCalls."""
-    chosen = choose(guest, dialect, model)
-    admit(guest.user.pk)
-    return chosen
+def admitted(guest: Guest, dialect: Dialect, asked: Asked) -> tuple[Chosen, OpenCall]:
+    """The key for one call, and the call, which has been let in. Raises what `choose` raises and
+    NotAdmitted."""
+    chosen = choose(guest, dialect, asked.model)
+    call = OpenCall(guest.caller, chosen.selection.payer)
+    admit(call, ceiling(asked.parsed))
+    return chosen, call
 
 
 def choose(guest: Guest, dialect: Dialect, model: str) -> Chosen:

@@ -1,26 +1,55 @@
-"""Admission: may this call be made now?"""
+"""Admission: may this call be made now?
+
+    NotAdmitted
+    ├── TooManyCalls  faster than the limit of calls a minute
+    └── BudgetSpent   a hard budget has no room for the most that the call can cost
+
+Nothing has been sent to a provider then, and nothing is in the ledger.
+"""
 
 from __future__ import annotations
 
 from django.conf import settings
 
 from credentials.limits import buckets
+from providers.vocabulary import Usage
+from usage.ledger import OpenCall
 
 
-class TooManyCalls(Exception):
-    """You are making calls faster than the limit of {limit} a minute. Wait {seconds} seconds."""
+class NotAdmitted(Exception):
+    """This call is not admitted. Try again in {seconds} seconds."""
 
     status = 429
-    code = "too_many_calls"
+    code = "not_admitted"
 
-    def __init__(self, limit: int, retry_after: float) -> None:
+    def __init__(self, retry_after: float | None, **facts: object) -> None:
         self.retry_after = retry_after
+        seconds = "" if retry_after is None else f"{retry_after:.1f}"
         sentence = " ".join((type(self).__doc__ or "").split())
-        super().__init__(sentence.format(limit=limit, seconds=f"{retry_after:.1f}"))
+        super().__init__(sentence.format(seconds=seconds, **facts))
 
 
-def admit(user_id: object) -> None:
-    """Lets one call of this user through, or raises TooManyCalls."""
+class TooManyCalls(NotAdmitted):
+    """You are making calls faster than the limit of {limit} a minute. Wait {seconds} seconds."""
+
+    code = "too_many_calls"
+    retry_after: float
+
+
+class BudgetSpent(NotAdmitted):
+    """The budget {name} has no room for this call: {spent} of {limit} are spent and {reserved}
+    set aside for calls under way, and this one can cost up to {most}. It resets {resets}."""
+
+    status = 402
+    code = "budget_spent"
+
+
+def admit(call: OpenCall, most: Usage) -> None:
+    """Lets one call through, or raises a NotAdmitted. `most` is the most that it can use.
+
+    Uses the database: wrap it where a loop runs.
+    """
+    user_id = call.caller.user_id
     wait = buckets().take(f"calls:{user_id}", settings.CALLS_PER_MINUTE, 60.0)
     if wait:
-        raise TooManyCalls(settings.CALLS_PER_MINUTE, wait)
+        raise TooManyCalls(wait, limit=settings.CALLS_PER_MINUTE)

@@ -77,6 +77,10 @@ class OpenCall:
         self._first: float | None = None
         self._end: float | None = None
 
+    def begin(self) -> None:
+        """Starts the clock anew: what came before was our own work."""
+        self.start = perf_counter()
+
     def first_token(self) -> None:
         """Call it at every token: only the first one counts."""
         if self._first is None:

@@ -1,0 +1,68 @@
+"""The most tokens that a call can use, from what is known before it is made.
+
+Text is counted high, at two bytes a token (English has four, Chinese three and code about three),
+so that what is reserved covers what is used. Output is what the request allows; where it allows
+anything, `BYOM_RESERVE_OUTPUT_TOKENS`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+from providers.vocabulary import Usage
+
+BYTES_PER_TOKEN = 2
+TOKENS_PER_ENTRY = 8  # roles and separators around a message
+TOKENS_PER_IMAGE = 3_000  # more than any of the three providers counts for one picture
+_OUTPUT_NAMES = ("max_tokens", "max_completion_tokens", "maxOutputTokens", "max_output_tokens")
+_COUNT_NAMES = ("n", "candidateCount", "candidate_count")
+_MEDIA_TYPE_NAMES = ("media_type", "mimeType", "mime_type")
+_CONFIG_NAMES = ("generationConfig", "generation_config")
+
+
+def ceiling(body: Any, *, max_tokens: int | None = None) -> Usage:
+    """For a request in whatever dialect: all strings in it are input, an inline file is counted
+    as a picture. `max_tokens` wins over what the body says."""
+    configs = [body, *(body.get(name) for name in _CONFIG_NAMES)]
+    stated = max_tokens or _largest(configs, _OUTPUT_NAMES)
+    answers = _largest(configs, _COUNT_NAMES) or 1
+    output = (stated or settings.RESERVE_OUTPUT_TOKENS) * answers
+    return Usage(input_tokens=_input(body), output_tokens=output)
+
+
+def _largest(configs: list[Any], names: tuple[str, ...]) -> int:
+    found = [config.get(name) for config in configs if isinstance(config, dict) for name in names]
+    return max((number for number in found if type(number) is int and number > 0), default=0)
+
+
+def _input(body: Any) -> int:
+    tokens = 0
+    todo = [body]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            tokens += TOKENS_PER_ENTRY
+            todo += _said(value)
+            tokens += TOKENS_PER_IMAGE if _is_file(value) else 0
+        elif isinstance(value, list | tuple):
+            todo += value
+        elif isinstance(value, str):
+            tokens += -(-len(value.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+    return tokens
+
+
+def _said(value: dict[str, Any]) -> list[Any]:
+    """What of an object a model reads: names of fields (a tool's schema has them) and values."""
+    if _is_file(value):
+        return []
+    return [*value.keys(), *value.values()]
+
+
+def _is_file(value: dict[str, Any]) -> bool:
+    """`{"url": "data:…"}` as OpenAI has it, or data beside a media type, as all others do."""
+    url = value.get("url")
+    if isinstance(url, str) and url.startswith("data:"):
+        return True
+    return "data" in value and any(name in value for name in _MEDIA_TYPE_NAMES)
