@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
-from django.db.models import Avg, Count, Q, Sum
+from django.db.models import Avg, Count, Exists, OuterRef, Q, Sum
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
@@ -41,6 +41,10 @@ class PaidBy(models.TextChoices):
     SYSTEM = "system", "System key"
 
 
+# Neither an earlier try of a call nor a correction.
+IS_CALL = Q(attempt_of=None, corrects=None)
+
+
 class UsageQuerySet(models.QuerySet["UsageRecord"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         return self.filter(user_id=user.pk) if user.pk else self.none()
@@ -49,13 +53,13 @@ class UsageQuerySet(models.QuerySet["UsageRecord"]):
         """Calls, failures, tokens and cost (USD) of these rows; what has no price is counted
         apart, as `unpriced`, and not as 0. However often it was tried, a call is one call."""
         return self.aggregate(
-            unpriced=Count("id", filter=Q(cost_usd=None, status=Status.OK)),
-            calls=Count("id", filter=Q(attempt_of=None)),
-            failed=Count("id", filter=Q(attempt_of=None, status=Status.ERROR)),
+            unpriced=Count("id", filter=Q(~_corrected(), cost_usd=None, status=Status.OK)),
+            calls=Count("id", filter=IS_CALL),
+            failed=Count("id", filter=IS_CALL & Q(status=Status.ERROR)),
             input_tokens=Sum("input_tokens", default=0),
             output_tokens=Sum("output_tokens", default=0),
             cost_usd=Sum("cost_usd", default=Decimal(0)),
-            latency_ms=Avg("latency_ms", filter=Q(status=Status.OK)),
+            latency_ms=Avg("latency_ms", filter=IS_CALL & Q(status=Status.OK)),
         )
 
     def by_model(self) -> Any:
@@ -63,13 +67,18 @@ class UsageQuerySet(models.QuerySet["UsageRecord"]):
         return (
             self.values("provider", "model")
             .annotate(
-                calls=Count("id", filter=Q(attempt_of=None)),
+                calls=Count("id", filter=IS_CALL),
                 tokens=Sum("input_tokens") + Sum("output_tokens"),
                 cost=Sum("cost_usd"),
-                latency=Avg("latency_ms", filter=Q(status=Status.OK)),
+                latency=Avg("latency_ms", filter=IS_CALL & Q(status=Status.OK)),
             )
             .order_by("-calls", "provider", "model")
         )
+
+
+def _corrected() -> Exists:
+    """Whether another row corrects this one."""
+    return Exists(UsageRecord.objects.filter(corrects=OuterRef("pk")))
 
 
 class UsageRecord(models.Model):
@@ -81,6 +90,9 @@ class UsageRecord(models.Model):
 
     A call that was tried several times has a row for each try: `attempt_of` of the earlier ones
     is the id of the last one's, which receipts show and whose `retries` counts the earlier ones.
+
+    A row is never changed. What was wrong is put right by a row that `corrects` it: its cost is
+    the difference, its tokens are 0, and it is no call.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -91,6 +103,9 @@ class UsageRecord(models.Model):
     access_token = models.ForeignKey(AccessToken, on_delete=models.SET_NULL, null=True)
     session_id = models.UUIDField(null=True, db_index=True)
     attempt_of = models.UUIDField(null=True, db_index=True)
+    corrects = models.ForeignKey(
+        "self", on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+    )
     surface = models.CharField(max_length=12, choices=Surface.choices)
     provider = models.CharField(max_length=32)
     model = models.CharField(max_length=128)

@@ -14,7 +14,7 @@ class UsageRecordSerializer(serializers.ModelSerializer[UsageRecord]):
             "id", "surface", "provider", "model", "model_served", "input_tokens", "output_tokens",
             "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "usage_source",
             "cost_usd", "unit_prices", "price_source", "latency_ms", "ttft_ms", "status",
-            "error_code", "retries", "attempt_of", "paid_by", "is_simulated", "credential_id",
-            "session_id", "request_id", "created_at",
+            "error_code", "retries", "attempt_of", "corrects_id", "paid_by", "is_simulated",
+            "credential_id", "session_id", "request_id", "created_at",
         )  # fmt: skip
         read_only_fields = fields
