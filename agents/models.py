@@ -47,6 +47,16 @@ class SelectionPolicy(models.Model):
     def __str__(self) -> str:
         return f"{self.user}: {self.get_policy_display() or 'as the server'}"
 
+    @classmethod
+    def of(cls, user: Any) -> SelectionPolicy:
+        """The user's row, or one that says nothing and is not saved."""
+        return cls.objects.filter(user=user).first() or cls(user=user)
+
+    @classmethod
+    def choose(cls, user: Any, policy: str) -> None:
+        """Sets the user's own choice; what staff have said stays."""
+        cls.objects.update_or_create(user=user, defaults={"policy": policy})
+
 
 class SessionStatus(models.TextChoices):
     PENDING = "pending", "Not started"

@@ -9,6 +9,7 @@ from django.urls.resolvers import URLPattern, URLResolver
 from django.views.generic import RedirectView
 
 from agents.api import SessionViewSet
+from agents.policy_api import PolicyView
 from byom import health, views
 from byom.routing import OptionalSlashRouter
 from credentials.api import CredentialViewSet
@@ -32,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include((router.urls, "api"))),
+    re_path(r"^api/v1/users/me/policy/?$", PolicyView.as_view(), name="policy"),
     re_path(r"^api/", views.unknown_api_address),
     path("keys/", include("credentials.urls")),
     path("chat/", include("agents.urls")),
