@@ -7,14 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from agents.models import AgentSession, Message, SelectionPolicy
+from agents.models import AgentSession, Message, SelectionPolicy, ToolServer
 
 
 class MessageInline(admin.TabularInline):
     model = Message
     extra = 0
     can_delete = False
-    fields = ("position", "role", "text", "record", "created_at")
+    fields = ("position", "role", "text", "parts", "record", "created_at")
     readonly_fields = fields
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -27,7 +27,7 @@ class AgentSessionAdmin(admin.ModelAdmin):
     list_filter = ("status", "provider")
     search_fields = ("id", "title", "goal", "owner__username")
     list_select_related = ("owner",)
-    readonly_fields = ("id", "owner", "credential", "created_at", "updated_at")
+    readonly_fields = ("id", "owner", "credential", "heartbeat_at", "created_at", "updated_at")
     inlines = (MessageInline,)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -40,7 +40,18 @@ class MessageAdmin(admin.ModelAdmin):
     list_filter = ("role",)
     search_fields = ("session__id", "session__title", "text")
     list_select_related = ("session",)
-    readonly_fields = ("session", "position", "role", "text", "record", "created_at")
+    readonly_fields = ("session", "position", "role", "text", "parts", "record", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(ToolServer)
+class ToolServerAdmin(admin.ModelAdmin):
+    list_display = ("name", "owner", "url", "created_at")
+    search_fields = ("name", "url", "owner__username")
+    list_select_related = ("owner",)
+    readonly_fields = ("id", "owner", "created_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

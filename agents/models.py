@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
@@ -13,11 +12,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from agents import parts
 from credentials.models import LLMCredential
 from providers import registry
-from providers.vocabulary import ChatRequest
 from providers.vocabulary import Message as NeutralMessage
+from providers.vocabulary import Text
 from usage.models import UsageRecord
+
+LEASE = timedelta(seconds=240)
+LOST = "The turn was lost: the process that ran it ended. Send a message to go on."
 
 
 class Policy(models.TextChoices):
@@ -71,18 +74,46 @@ class SessionQuerySet(models.QuerySet["AgentSession"]):
     def owned_by(self, owner: AbstractBaseUser | AnonymousUser) -> Self:
         return self.filter(owner_id=owner.pk) if owner.pk else self.none()
 
-    def claim(self, session_id: uuid.UUID) -> bool:
-        """Marks the session as running, unless a turn of it runs already; True if it did.
+    def search(self, text: str) -> Self:
+        """Those with the text in their title, goal or messages."""
+        said = Message.objects.filter(session=models.OuterRef("pk"), text__icontains=text)
+        return self.filter(Q(title__icontains=text) | Q(goal__icontains=text) | models.Exists(said))
 
-        One statement, so that of two turns that start at once only one gets it. A turn that is
-        older than any call may take was lost with its process, and no longer counts.
-        """
-        lost = timezone.now() - timedelta(seconds=2 * settings.CALL_TIMEOUT_SECONDS)
-        free = ~Q(status=SessionStatus.RUNNING) | Q(updated_at__lt=lost)
-        claimed = self.filter(free, pk=session_id).update(
-            status=SessionStatus.RUNNING, reason="", updated_at=timezone.now()
+    def running(self) -> Self:
+        return self.filter(status=SessionStatus.RUNNING)
+
+    def lost(self) -> Self:
+        """Whose turn has given no sign of life for a lease: its process has ended."""
+        before = timezone.now() - LEASE
+        return self.running().filter(
+            Q(heartbeat_at__lt=before) | Q(heartbeat_at=None, updated_at__lt=before)
         )
-        return bool(claimed)
+
+    def fail_lost(self) -> int:
+        """Marks the sessions whose turn was lost as failed; how many. They can go on."""
+        return self.lost().update(
+            status=SessionStatus.FAILED, reason=LOST, turn_id=None, updated_at=timezone.now()
+        )
+
+    def claim(self, session_id: uuid.UUID, turn_id: uuid.UUID) -> bool:
+        """Marks the session as running the turn, unless another one runs; True if it did.
+
+        One statement, so that of two turns that start at once only one gets it.
+        """
+        now = timezone.now()
+        free = self.filter(pk=session_id).exclude(
+            status__in=(SessionStatus.RUNNING, SessionStatus.TERMINATED)
+        )
+        return bool(
+            free.update(
+                status=SessionStatus.RUNNING, reason="", turn_id=turn_id, heartbeat_at=now,
+                cancel_requested=False, updated_at=now,
+            )
+        )  # fmt: skip
+
+    def held_by(self, turn_id: uuid.UUID) -> Self:
+        """The session that this turn runs, unless it has been taken from it meanwhile."""
+        return self.running().filter(turn_id=turn_id)
 
 
 class AgentSession(models.Model):
@@ -112,10 +143,16 @@ class AgentSession(models.Model):
         blank=True,
         help_text="What takes over, in order, where a call fails in a way that may pass.",
     )
+    tools = models.JSONField(
+        default=list, blank=True, help_text="Names of tools, and mcp:NAME for a tool server."
+    )
     status = models.CharField(
         max_length=10, choices=SessionStatus.choices, default=SessionStatus.PENDING
     )
     reason = models.CharField(max_length=500, blank=True)
+    turn_id = models.UUIDField(null=True, blank=True, editable=False)
+    heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)
+    cancel_requested = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -128,15 +165,9 @@ class AgentSession(models.Model):
     def __str__(self) -> str:
         return self.title or str(self.id)
 
-    def history(self) -> list[NeutralMessage]:
-        return [message.neutral() for message in self.messages.order_by("position")]
-
-    def request(self, model: str, defaults: Mapping[str, Any]) -> ChatRequest:
-        """The next call of this session: all of its history, instructions and parameters, which
-        win over `defaults`, those of the credential."""
-        system = "\n\n".join(text for text in (self.instructions, self.goal_text) if text)
-        params = {**defaults, **self.params}
-        return ChatRequest(model=model, messages=self.history(), system=system, **params)
+    @property
+    def system_text(self) -> str:
+        return "\n\n".join(text for text in (self.instructions, self.goal_text) if text)
 
     @property
     def goal_text(self) -> str:
@@ -150,17 +181,32 @@ class AgentSession(models.Model):
 class Role(models.TextChoices):
     USER = "user", "You"
     ASSISTANT = "assistant", "Model"
+    TOOL = "tool", "Tools"
+    NOTE = "note", "Note"
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def for_model(self) -> Self:
+        """What the model gets to see: notes are for people."""
+        return self.exclude(role=Role.NOTE).order_by("position")
 
 
 class Message(models.Model):
-    """One entry of a session. `record` is the ledger row of the call that made it."""
+    """One entry of a session. `record` is the ledger row of the call that made it.
+
+    `parts` is all of it (see `agents.parts`), `text` what of it can be searched. Results of tools
+    stand in an entry of their own, notes tell people of changes and are not sent to the model.
+    """
 
     session = models.ForeignKey(AgentSession, on_delete=models.CASCADE, related_name="messages")
     position = models.PositiveIntegerField()
     role = models.CharField(max_length=9, choices=Role.choices)
-    text = models.TextField()
+    text = models.TextField(blank=True)
+    parts = models.JSONField(default=list, blank=True)
     record = models.ForeignKey(UsageRecord, on_delete=models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = MessageQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["session", "position"]
@@ -171,14 +217,49 @@ class Message(models.Model):
     def __str__(self) -> str:
         return f"{self.position} {self.role}"
 
-    def neutral(self) -> NeutralMessage:
-        make = NeutralMessage.user if self.role == Role.USER else NeutralMessage.assistant
-        return make(self.text)
+    @property
+    def content(self) -> list[dict[str, Any]]:
+        """The parts as people see them; also of entries from before there were parts."""
+        return parts.shown(self.parts or [parts.dump(Text(self.text))])
+
+    def neutral(self, provider: str = "") -> NeutralMessage:
+        """The entry for a call to `provider`."""
+        found = tuple(parts.load(part, provider) for part in self.parts) or (Text(self.text),)
+        return NeutralMessage("assistant" if self.role == Role.ASSISTANT else "user", found)
 
     @classmethod
     def append(cls, session: AgentSession, role: Role, text: str, **fields: Any) -> Message:
         """Adds to the end. Only the turn that has claimed the session may call it."""
+        fields.setdefault("parts", [parts.dump(Text(text))])
         last = session.messages.aggregate(last=models.Max("position"))["last"] or 0
         return cls.objects.create(
             session=session, position=last + 1, role=role, text=text, **fields
         )
+
+
+class ToolServerQuerySet(models.QuerySet["ToolServer"]):
+    def owned_by(self, owner: AbstractBaseUser | AnonymousUser) -> Self:
+        return self.filter(owner_id=owner.pk) if owner.pk else self.none()
+
+
+class ToolServer(models.Model):
+    """A person's own server of tools, spoken to by MCP over HTTP."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tool_servers"
+    )
+    name = models.SlugField(max_length=24, help_text="Sessions name it as mcp:NAME.")
+    url = models.CharField(max_length=500)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ToolServerQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["owner", "name"], name="one_tool_server_of_a_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -48,11 +48,12 @@ class SessionWrite(serializers.Serializer[AgentSession]):
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
     content = serializers.CharField(source="text")
+    parts = serializers.ListField(source="content", read_only=True)
     record = UsageRecordSerializer(read_only=True)
 
     class Meta:
         model = Message
-        fields = ("id", "position", "role", "content", "record", "created_at")
+        fields = ("id", "position", "role", "content", "parts", "record", "created_at")
         read_only_fields = fields
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 from agents.calls import Answer, call
 from agents.clients import Selection, select
 from agents.errors import SessionEnded, TurnRunning
+from agents.history import next_request
 from agents.models import AgentSession, Message, Role, SessionStatus
 from credentials.models import AccessToken
 from credentials.vault import Unreadable
@@ -45,6 +46,7 @@ class Event:
 class Turn:
     """A turn that has been let in. `text` is what the model has said so far."""
 
+    id: uuid.UUID
     session: AgentSession
     selection: Selection
     request: ChatRequest
@@ -72,8 +74,10 @@ def begin_turn(
         model=session.model,
         policy=session.policy,
     )
+    turn_id = uuid.uuid4()
     with transaction.atomic():
-        if not AgentSession.objects.claim(session.pk):
+        AgentSession.objects.filter(pk=session.pk).fail_lost()
+        if not AgentSession.objects.claim(session.pk, turn_id):
             raise TurnRunning
         message = Message.append(session, Role.USER, text)
         if not session.title:
@@ -86,8 +90,10 @@ def begin_turn(
         session_id=session.pk,
     )
     defaults = selection.credential.params if selection.credential else {}
-    request = session.request(selection.model, defaults)
-    return Turn(session, selection, request, caller, message)
+    request = next_request(
+        session, provider=selection.provider, model=selection.model, defaults=defaults
+    )
+    return Turn(turn_id, session, selection, request, caller, message)
 
 
 async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
@@ -144,8 +150,8 @@ def _end_turn(turn: Turn, answer: Answer | None) -> Event:
     elif answer is None:
         status, reason = SessionStatus.CANCELLED, "Stopped before the answer was complete."
     # Not where the session was ended meanwhile, its key deleted: that stays.
-    running = AgentSession.objects.filter(pk=turn.session.pk, status=SessionStatus.RUNNING)
-    running.update(status=status, reason=reason, updated_at=timezone.now())
+    held = AgentSession.objects.filter(pk=turn.session.pk).held_by(turn.id)
+    held.update(status=status, reason=reason, updated_at=timezone.now())
     if turn.error is not None:
         return Event("error", error_data(turn.error))
     return Event("done", _done_data(message, answer))
