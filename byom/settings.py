@@ -60,7 +60,7 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "byom.debug.NoValuesFilter"
 BEHIND_TLS = env.flag("BYOM_TLS", PRODUCTION)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SECURE_SSL_REDIRECT = BEHIND_TLS
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = BEHIND_TLS
 SECURE_REFERRER_POLICY = "same-origin"
@@ -352,6 +352,11 @@ PERIODIC_JOBS = {
     "credentials.lifecycle.housekeeping": 3600.0,
 }
 
+# Watching ------------------------------------------------------------------------------
+
 LOGGING = logging_config(
-    env.choice("BYOM_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+    env.choice("BYOM_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+    env.choice("BYOM_LOG_FORMAT", "text", ("text", "json")),
 )
+METRICS_TOKEN = env.secret("BYOM_METRICS_TOKEN")
+METRICS_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client reads it by itself too

@@ -16,6 +16,7 @@ from credentials.api import CredentialViewSet
 from credentials.audit_api import AuditEventViewSet
 from credentials.token_api import AccessTokenViewSet
 from usage.api import UsageRecordViewSet
+from usage.metrics_views import metrics
 
 router = OptionalSlashRouter()
 router.register("users/me/llm-credentials", CredentialViewSet, basename="llm-credential")
@@ -40,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("usage/", include("usage.urls")),
     path("livez", health.live, name="livez"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("favicon.ico", RedirectView.as_view(url="/static/byom/favicon.svg", permanent=True)),
 ]
 

@@ -33,6 +33,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from credentials.signals import secret_revealed
+
 VERSION = "byom1"
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -146,6 +148,7 @@ class Reveals:
     def count(self, purpose: str) -> None:
         with self._lock:
             self._counts[purpose] += 1
+        secret_revealed.send_robust(Reveals, purpose=purpose)
 
     def snapshot(self) -> dict[str, int]:
         """Every purpose with its count since the start of the process."""

@@ -5,4 +5,4 @@ class UsageConfig(AppConfig):
     name = "usage"
 
     def ready(self) -> None:
-        from usage import receivers  # noqa: F401  # connects them
+        from usage import metrics, receivers  # noqa: F401  # connects them

@@ -1,0 +1,97 @@
+"""What Prometheus reads at /metrics.
+
+With PROMETHEUS_MULTIPROC_DIR all server processes count into files of one directory, and any of
+them answers for all. Labels have few values each: a model that has no price is `other`, since
+callers may write anything there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.dispatch import receiver
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from credentials.signals import secret_revealed
+from usage.models import Status, UsageRecord
+from usage.signals import call_refused, call_settled
+
+BY_CALL = ("provider", "model", "surface", "status")
+BY_MODEL = ("provider", "model", "surface")
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
+LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+OTHER = "other"
+
+CALLS = Counter("byom_calls", "Provider calls.", BY_CALL)
+TOKENS = Counter("byom_tokens", "Tokens, by kind (input, output).", (*BY_MODEL, "kind"))
+COST = Counter("byom_cost_usd", "Cost in USD, where a price is known.", BY_MODEL)
+UNPRICED = Counter("byom_unpriced_calls", "Calls that used tokens of no known price.", BY_MODEL)
+LATENCY = Histogram("byom_call_seconds", "Duration of calls.", BY_CALL, buckets=SECONDS)
+FIRST_TOKEN = Histogram(
+    "byom_first_token_seconds", "Time to the first token.", BY_CALL, buckets=SECONDS
+)
+ERRORS = Counter("byom_call_errors", "Calls that failed, by class.", ("provider", "error"))
+REFUSED = Counter("byom_calls_refused", "Calls that were not admitted, by reason.", ("reason",))
+REVEALS = Counter("byom_vault_reveals", "Keys opened, by purpose.", ("purpose",))
+LEDGER_LAG = Histogram(
+    "byom_ledger_lag_seconds", "From the end of a call to its ledger row.", buckets=LAG_SECONDS
+)
+BREAKER = Gauge(
+    "byom_breaker_open",
+    "1 while calls to a provider's model are held back.",
+    ("provider",),
+    multiprocess_mode="mostrecent",
+)
+
+
+def exposition() -> bytes:
+    """Everything counted so far, in Prometheus' text format."""
+    if not settings.METRICS_DIR:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, path=settings.METRICS_DIR)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+@receiver(call_settled)
+def count_call(sender: Any, record: UsageRecord, lag: float, **kwargs: Any) -> None:
+    model = record.model if record.price_source else OTHER
+    by_model = (record.provider, model, record.surface)
+    by_call = (*by_model, record.status)
+    CALLS.labels(*by_call).inc()
+    LATENCY.labels(*by_call).observe(record.latency_ms / 1000)
+    LEDGER_LAG.observe(max(0.0, lag))
+    if record.ttft_ms is not None:
+        FIRST_TOKEN.labels(*by_call).observe(record.ttft_ms / 1000)
+    if record.status == Status.ERROR:
+        ERRORS.labels(record.provider, record.error_code).inc()
+    if record.total_tokens:
+        TOKENS.labels(*by_model, "input").inc(record.input_tokens)
+        TOKENS.labels(*by_model, "output").inc(record.output_tokens)
+        _count_cost(record, by_model)
+
+
+def _count_cost(record: UsageRecord, by_model: tuple[str, ...]) -> None:
+    if record.cost_usd is None:
+        UNPRICED.labels(*by_model).inc()
+    else:
+        COST.labels(*by_model).inc(float(record.cost_usd))
+
+
+@receiver(call_refused)
+def count_refusal(sender: Any, error: Any, **kwargs: Any) -> None:
+    REFUSED.labels(error.code).inc()
+
+
+@receiver(secret_revealed)
+def count_reveal(sender: Any, purpose: str, **kwargs: Any) -> None:
+    REVEALS.labels(purpose).inc()

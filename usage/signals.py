@@ -1,0 +1,13 @@
+"""What happens to calls, for whoever counts or reports them. Sent robustly: a receiver that fails
+is logged and never keeps a call from its row.
+
+`call_settled`: `record` (UsageRecord, durable), `lag` (seconds from the call's end to its row).
+`call_refused`: `error` (usage.admission.NotAdmitted); nothing was sent and there is no row.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+call_settled = Signal()
+call_refused = Signal()
