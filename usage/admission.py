@@ -14,6 +14,7 @@ from django.conf import settings
 from credentials.limits import buckets
 from providers.vocabulary import Usage
 from usage.ledger import OpenCall
+from usage.signals import call_refused
 
 
 class NotAdmitted(Exception):
@@ -49,6 +50,14 @@ def admit(call: OpenCall, most: Usage) -> None:
 
     Uses the database: wrap it where a loop runs.
     """
+    try:
+        _admit(call, most)
+    except NotAdmitted as error:
+        call_refused.send_robust(OpenCall, error=error)
+        raise
+
+
+def _admit(call: OpenCall, most: Usage) -> None:
     user_id = call.caller.user_id
     wait = buckets().take(f"calls:{user_id}", settings.CALLS_PER_MINUTE, 60.0)
     if wait:

@@ -9,11 +9,13 @@ from time import perf_counter
 from typing import Any
 
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from credentials.lifecycle import note_use
 from providers.vocabulary import Usage
 from usage.models import Status, Surface, UsageRecord, UsageSource
 from usage.prices import price_of
+from usage.signals import call_settled
 
 CHARACTERS_PER_TOKEN = 4  # the usual rule of thumb for English; only where nothing was reported
 
@@ -78,7 +80,9 @@ class OpenCall:
         self._end: float | None = None
 
     def begin(self) -> None:
-        """Starts the clock anew: what came before was our own work."""
+        """Starts the clock anew: what came before was our own work. From here on log lines of
+        this task name the call."""
+        bind_contextvars(call_id=str(self.id))
         self.start = perf_counter()
 
     def first_token(self) -> None:
@@ -106,7 +110,8 @@ class OpenCall:
         The credential learns how it went too: `error_code` and `reason` (a sentence) may put it
         into quarantine.
         """
-        latency = (self._end or perf_counter()) - self.start
+        end = self._end or perf_counter()
+        latency = end - self.start
         payer = self.payer
         price = price_of(
             provider=payer.provider,
@@ -145,6 +150,7 @@ class OpenCall:
         )
         if payer.credential_id and status != Status.CANCELLED:
             note_use(payer.credential_id, error_code, reason)
+        call_settled.send_robust(OpenCall, record=record, lag=perf_counter() - end)
         return record
 
 

@@ -15,7 +15,6 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     generate_latest,
     multiprocess,
@@ -44,12 +43,6 @@ REFUSED = Counter("byom_calls_refused", "Calls that were not admitted, by reason
 REVEALS = Counter("byom_vault_reveals", "Keys opened, by purpose.", ("purpose",))
 LEDGER_LAG = Histogram(
     "byom_ledger_lag_seconds", "From the end of a call to its ledger row.", buckets=LAG_SECONDS
-)
-BREAKER = Gauge(
-    "byom_breaker_open",
-    "1 while calls to a provider's model are held back.",
-    ("provider",),
-    multiprocess_mode="mostrecent",
 )
 
 

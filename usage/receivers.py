@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.dispatch import receiver
@@ -9,12 +10,15 @@ from django.dispatch import receiver
 from credentials.signals import key_validated
 from credentials.validation import ValidationOutcome
 from usage.models import PaidBy, Status, Surface, UsageRecord, UsageSource
+from usage.signals import call_settled
+
+logger = logging.getLogger("usage.calls")
 
 
 @receiver(key_validated)
 def book_validation(sender: Any, outcome: ValidationOutcome, **kwargs: Any) -> None:
     """A models-list call: no tokens, and free at every provider."""
-    UsageRecord.objects.create(
+    record = UsageRecord.objects.create(
         user_id=outcome.owner_id,
         credential_id=outcome.credential_id,
         surface=Surface.VALIDATION,
@@ -29,3 +33,22 @@ def book_validation(sender: Any, outcome: ValidationOutcome, **kwargs: Any) -> N
         paid_by=PaidBy.USER if outcome.owner_id else PaidBy.SYSTEM,
         is_simulated=outcome.is_simulated,
     )
+    call_settled.send_robust(UsageRecord, record=record, lag=0.0)
+
+
+@receiver(call_settled)
+def log_call(sender: Any, record: UsageRecord, **kwargs: Any) -> None:
+    """One line for each call; in JSON its facts are fields."""
+    facts = {
+        "call_id": str(record.id),
+        "surface": record.surface,
+        "provider": record.provider,
+        "model": record.model,
+        "status": record.status,
+        "error_code": record.error_code,
+        "input_tokens": record.input_tokens,
+        "output_tokens": record.output_tokens,
+        "cost_usd": None if record.cost_usd is None else f"{record.cost_usd:f}",
+        "latency_ms": round(record.latency_ms, 1),
+    }
+    logger.info("Call %s to %s: %s", record.id, record.provider, record.status, extra=facts)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from prometheus_client import REGISTRY
+
+from credentials.tests.factories import CredentialFactory, UserFactory
+from providers.vocabulary import Usage
+from usage.admission import NotAdmitted, admit
+from usage.ledger import Caller, OpenCall, Payer
+from usage.models import Status, Surface, UsageSource
+from usage.signals import call_settled
+
+pytestmark = [pytest.mark.django_db, pytest.mark.integration]
+GPT = {"provider": "openai", "model": "gpt-4o-mini", "surface": "api"}
+
+
+def opened(user: User, model: str = "gpt-4o-mini") -> OpenCall:
+    payer = Payer(provider="openai", model=model, paid_by="user", is_simulated=False)
+    return OpenCall(Caller(surface=Surface.API, user_id=user.pk), payer)
+
+
+def settle(user: User, *, model: str = "gpt-4o-mini", error: str = "") -> None:
+    call = opened(user, model)
+    call.first_token()
+    call.settle(
+        status=Status.ERROR if error else Status.OK,
+        usage=Usage(input_tokens=1000, output_tokens=500),
+        usage_source=UsageSource.REPORTED,
+        error_code=error,
+    )
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_a_call_counts_once_with_its_tokens_and_cost(alice: User) -> None:
+    names = ("byom_calls_total", "byom_call_seconds_count", "byom_first_token_seconds_count")
+    before = [value(name, **GPT, status="ok") for name in names]
+    tokens = value("byom_tokens_total", **GPT, kind="output")
+    cost = value("byom_cost_usd_total", **GPT)
+    lags = value("byom_ledger_lag_seconds_count")
+
+    settle(alice)
+
+    assert [value(name, **GPT, status="ok") for name in names] == [n + 1 for n in before]
+    assert value("byom_tokens_total", **GPT, kind="output") == tokens + 500
+    assert value("byom_cost_usd_total", **GPT) == pytest.approx(cost + 0.00045)
+    assert value("byom_ledger_lag_seconds_count") == lags + 1
+
+
+def test_failures_count_by_class(alice: User) -> None:
+    before = value("byom_call_errors_total", provider="openai", error="rate_limited")
+
+    settle(alice, error="rate_limited")
+
+    assert value("byom_call_errors_total", provider="openai", error="rate_limited") == before + 1
+
+
+def test_a_model_that_anybody_may_make_up_gets_no_label_of_its_own(alice: User) -> None:
+    other = {**GPT, "model": "other"}
+    before = value("byom_unpriced_calls_total", **other)
+
+    settle(alice, model="made-up-by-alice")
+
+    assert value("byom_unpriced_calls_total", **other) == before + 1
+    assert value("byom_calls_total", **{**GPT, "model": "made-up-by-alice"}, status="ok") == 0
+
+
+def test_refusals_count_by_reason(alice: User, settings: Any) -> None:
+    settings.CALLS_PER_MINUTE = 1
+    before = value("byom_calls_refused_total", reason="too_many_calls")
+    admit(opened(alice), Usage())
+
+    with pytest.raises(NotAdmitted):
+        admit(opened(alice), Usage())
+
+    assert value("byom_calls_refused_total", reason="too_many_calls") == before + 1
+
+
+def test_opening_a_key_counts_by_purpose(alice: User) -> None:
+    credential = CredentialFactory.create(owner=alice)
+    credential.refresh_from_db()
+    before = value("byom_vault_reveals_total", purpose="test")
+
+    credential.api_key.reveal("test")
+
+    assert value("byom_vault_reveals_total", purpose="test") == before + 1
+
+
+def test_a_receiver_that_fails_keeps_no_call_from_its_row(alice: User) -> None:
+    def broken(**kwargs: Any) -> None:
+        raise RuntimeError
+
+    call_settled.connect(broken)
+    try:
+        settle(alice)
+    finally:
+        call_settled.disconnect(broken)
+
+    assert alice.usage_records.count() == 1
+
+
+def test_prometheus_is_served_by_its_token(client: Client, settings: Any) -> None:
+    settings.METRICS_TOKEN = "scrape-me"
+
+    response = client.get("/metrics", headers={"authorization": "Bearer scrape-me"})
+
+    assert response.status_code == 200
+    assert b"byom_calls_total" in response.content
+
+
+@pytest.mark.parametrize("given", ["Bearer wrong", "Bearer ", "Basic scrape-me", "", "Bearer é"])
+def test_metrics_are_not_there_for_strangers(client: Client, settings: Any, given: str) -> None:
+    for token in ("scrape-me", ""):
+        settings.METRICS_TOKEN = token
+        assert client.get("/metrics", headers={"authorization": given}).status_code == 404
+
+
+def test_metrics_are_there_for_staff_only(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    assert client.get("/metrics").status_code == 404
+
+    client.force_login(UserFactory.create(is_staff=True))
+    assert client.get("/metrics").status_code == 200
+
+
+COUNT_IN_A_PROCESS = """
+from prometheus_client import Counter
+Counter("byom_example", "").inc()
+"""
+
+
+def test_any_process_answers_for_all(tmp_path: Path, settings: Any) -> None:
+    from usage.metrics import exposition
+
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", COUNT_IN_A_PROCESS], env=environment, check=True)
+    settings.METRICS_DIR = str(tmp_path)
+
+    assert b"byom_example_total 2.0" in exposition()
