@@ -350,6 +350,7 @@ TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASKS_IN]}}
 # is due, however many processes run it.
 PERIODIC_JOBS = {
     "credentials.lifecycle.housekeeping": 3600.0,
+    "usage.rollups.roll_up": 2.0,
 }
 
 # Watching ------------------------------------------------------------------------------

@@ -13,6 +13,19 @@ from django.db.models import Avg, Count, Exists, OuterRef, Q, Sum
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
+from usage.daily import DailyUsage, PendingRollup, RollupLock
+
+__all__ = [
+    "DailyUsage",
+    "PaidBy",
+    "PendingRollup",
+    "RollupLock",
+    "Status",
+    "Surface",
+    "UsageQuerySet",
+    "UsageRecord",
+    "UsageSource",
+]
 
 
 class Surface(models.TextChoices):
