@@ -6,25 +6,22 @@ Selection comes before (`agents.clients.select`), the receipt goes to whoever as
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 
 from asgiref.sync import sync_to_async
 
 from agents.clients import Selection
+from agents.tries import RETRY_SECONDS, Fallback, Plan, tries
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.http import http_client
-from providers.vocabulary import ChatRequest, ChatResult, Delta, ProviderClient, Text, Usage
+from providers.vocabulary import ChatRequest, ChatResult, Delta, Text, Usage
 from usage.admission import admit
 from usage.ceiling import ceiling
 from usage.ledger import OpenCall, estimated_tokens
 from usage.models import Status, UsageRecord, UsageSource
-
-RETRY_SECONDS = (1.0, 2.0, 4.0)
-LONGEST_WAIT = 20.0  # a person is waiting: a longer Retry-After is told instead of slept
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +75,14 @@ async def call(
     selection: Selection,
     request: ChatRequest,
     entry: OpenCall,
+    fallback: Sequence[Fallback] = (),
     max_retries: int = len(RETRY_SECONDS),
 ) -> AsyncGenerator[Delta | Answer]:
     """Deltas as they come, then one Answer, last. The ledger has its row before that.
 
     `entry` is made just before, by whoever asks: so they know the row's id, also where the call
-    fails. `max_retries=0` is for who measures.
+    fails. `fallback` are the plans that take over, in order, where nothing has come yet and the
+    failure is one that may pass. `max_retries=0` is for who measures.
 
     Raises NotAdmitted (nothing was sent, no row), Unreadable, and ProviderError (settled as
     failed). Closing the generator early, or cancelling it, stops the provider's work and
@@ -96,7 +95,15 @@ async def call(
     try:
         async with (
             http_client() as http,
-            aclosing(_with_retries(entry, selection.client(http), request, max_retries)) as events,
+            aclosing(
+                tries(
+                    entry=entry,
+                    http=http,
+                    plan=Plan(selection, request),
+                    fallback=fallback,
+                    max_retries=max_retries,
+                )
+            ) as events,
         ):
             async for event in events:
                 if isinstance(event, ChatResult):
@@ -126,36 +133,6 @@ def _most(request: ChatRequest) -> Usage:
     tools = [asdict(tool) for tool in request.tools]
     body = {**request.extra, "said": said, "system": request.system, "tools": tools}
     return ceiling({**body, "schema": request.response_schema}, max_tokens=request.max_tokens)
-
-
-async def _with_retries(
-    entry: OpenCall, client: ProviderClient, request: ChatRequest, max_retries: int
-) -> AsyncGenerator[Delta | ChatResult]:
-    """Tries again after a retryable failure, but never once something has been streamed."""
-    while True:
-        streamed = False
-        try:
-            async with aclosing(client.stream(request)) as events:
-                async for event in events:
-                    streamed = True
-                    yield event
-            return
-        except ProviderError as error:
-            wait = _wait_before_retry(error, entry.retries)
-            if streamed or wait is None or entry.retries >= max_retries:
-                raise
-            entry.retries += 1
-        await asyncio.sleep(wait)
-
-
-def _wait_before_retry(error: ProviderError, retries: int) -> float | None:
-    """Seconds to wait, or None when there is no point in another try."""
-    if not error.retryable or retries >= len(RETRY_SECONDS):
-        return None
-    wait = error.retry_after
-    if wait is None:
-        wait = RETRY_SECONDS[retries] * random.uniform(0.75, 1.25)
-    return wait if wait <= LONGEST_WAIT else None
 
 
 async def _settle(entry: OpenCall, tally: Tally, result: ChatResult) -> UsageRecord:

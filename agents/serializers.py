@@ -28,8 +28,8 @@ class FallbackEntry(serializers.Serializer[Any]):
     """An entry of a fallback chain: a credential, or a provider by the usual order; a model."""
 
     credential_id = serializers.CharField(max_length=36, required=False)
-    provider = serializers.CharField(max_length=32, required=False)
-    model = serializers.CharField(max_length=128, required=False)
+    provider = serializers.CharField(max_length=32, allow_blank=True, required=False)
+    model = serializers.CharField(max_length=128, allow_blank=True, required=False)
 
 
 class SessionWrite(serializers.Serializer[AgentSession]):

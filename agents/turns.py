@@ -7,9 +7,10 @@ makes the call and tells what happens as events; `whole_turn` waits for the end.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -21,6 +22,7 @@ from agents.clients import Selection, select
 from agents.errors import SessionEnded, TurnRunning
 from agents.history import next_request
 from agents.models import AgentSession, Message, Role, SessionStatus
+from agents.tries import Plan
 from credentials.models import AccessToken
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
@@ -89,10 +91,7 @@ def begin_turn(
         access_token_id=token.pk if token else None,
         session_id=session.pk,
     )
-    defaults = selection.credential.params if selection.credential else {}
-    request = next_request(
-        session, provider=selection.provider, model=selection.model, defaults=defaults
-    )
+    request = _request(session, selection)
     return Turn(turn_id, session, selection, request, caller, message)
 
 
@@ -113,7 +112,12 @@ async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
     try:
         entry = OpenCall(turn.caller, turn.selection.payer)
         turn.call_id = entry.id
-        events = call(selection=turn.selection, request=turn.request, entry=entry)
+        events = call(
+            selection=turn.selection,
+            request=turn.request,
+            entry=entry,
+            fallback=[partial(_fallback, turn.session, choice) for choice in turn.session.fallback],
+        )
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Answer):
@@ -126,6 +130,19 @@ async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
     finally:
         done = await sync_to_async(_end_turn)(turn, answer)
     yield done
+
+
+def _fallback(session: AgentSession, choice: Mapping[str, Any]) -> Plan:
+    """The session's next call by an entry of its fallback chain. Raises what `select` raises."""
+    selection = select(user=session.owner, policy=session.policy, **choice)
+    return Plan(selection, _request(session, selection))
+
+
+def _request(session: AgentSession, selection: Selection) -> ChatRequest:
+    defaults = selection.credential.params if selection.credential else {}
+    return next_request(
+        session, provider=selection.provider, model=selection.model, defaults=defaults
+    )
 
 
 async def whole_turn(turn: Turn) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The simulator is the one stand-in of the project, and it is a real HTTP server.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,13 @@ def allow(settings: Any) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture(autouse=True)
 def fresh_limits() -> Iterator[None]:
-    """No test uses up the limits of another."""
+    """No test uses up the limits of another, or has its keys suspended."""
     from credentials.limits import buckets
 
     yield
     buckets.cache_clear()
+    if breakers := sys.modules.get("agents.breaker"):
+        breakers.breaker.clear()
 
 
 @pytest.fixture
@@ -106,4 +109,4 @@ def api(alice: User, api_as: Callable[[User], APIClient]) -> APIClient:
 @pytest.fixture
 def no_retry_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once."""
-    monkeypatch.setattr("agents.calls.RETRY_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("agents.tries.RETRY_SECONDS", (0.0, 0.0, 0.0))

@@ -27,6 +27,8 @@ Always raised `from None`: the SDKs' own exceptions may hold the key in their ch
 
 from __future__ import annotations
 
+import math
+
 
 class ProviderError(Exception):
     """{provider} could not do this."""
@@ -49,7 +51,8 @@ class ProviderError(Exception):
         self.retry_after = retry_after
         self.request_id = request_id
         self.upstream_status = upstream_status
-        sentence = " ".join((type(self).__doc__ or "").split()).format(provider=provider)
+        sentence = " ".join((type(self).__doc__ or "").split())
+        sentence = sentence.format(provider=provider, seconds=math.ceil(retry_after or 0))
         super().__init__(f"{sentence} ({provider}: {detail})" if detail else sentence)
 
 

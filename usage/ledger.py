@@ -80,10 +80,19 @@ class OpenCall:
         self._end: float | None = None
 
     def begin(self) -> None:
-        """Starts the clock anew: what came before was our own work. From here on log lines of
-        this task name the call."""
+        """Starts the clock anew: what came before was our own work, or an earlier try. From here
+        on log lines of this task name the call."""
         bind_contextvars(call_id=str(self.id))
+        self._started_at = timezone.now()
         self.start = perf_counter()
+
+    def earlier_try(self) -> OpenCall:
+        """The try that has just failed, to be settled as a call of its own; this one goes on."""
+        earlier = OpenCall(self.caller, self.payer, attempt_of=self.id)
+        earlier._started_at, earlier.start = self._started_at, self.start
+        earlier.stop()
+        self.retries += 1
+        return earlier
 
     def first_token(self) -> None:
         """Call it at every token: only the first one counts."""

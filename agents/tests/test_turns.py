@@ -95,14 +95,14 @@ def test_a_failing_provider_is_told_and_settled(
     api: APIClient, alice: User, simulator: Any, no_retry_waits: None,
     monkeypatch: pytest.MonkeyPatch, fault: str, status: int, code: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("agents.calls.LONGEST_WAIT", 0.0)
+    monkeypatch.setattr("agents.tries.LONGEST_WAIT", 0.0)
     key = CredentialFactory.create(owner=alice, key=f"sk-sim-{fault}-1234567890")
     session = start(api, credential_id=str(key.pk))
     answer = say(api, session)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert key.api_key.reveal("test") not in answer.content.decode()
-    record = UsageRecord.objects.get()
+    record = UsageRecord.objects.get(attempt_of=None)
     assert (record.status, record.error_code) == ("error", code)
     row = AgentSession.objects.get()
     assert row.status == "failed" and row.reason
@@ -115,7 +115,10 @@ def test_a_retryable_failure_is_tried_again_and_counted(
     answer = say(api, start(api, credential_id=str(key.pk)))
 
     assert answer.status_code == 201
-    assert UsageRecord.objects.get().retries == 2
+    record = UsageRecord.objects.get(pk=answer.json()["receipt"]["call_id"])
+    assert (record.status, record.retries) == ("ok", 2)
+    earlier = UsageRecord.objects.filter(attempt_of=record.pk)
+    assert [row.status for row in earlier] == ["error"] * 2
 
 
 def test_a_broken_answer_keeps_what_arrived_and_is_estimated(

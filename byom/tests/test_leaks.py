@@ -149,7 +149,7 @@ def test_no_key_leaks_from_the_api_or_what_it_stores(
     api: Recorder, harvest: Harvest, simulator: Any, no_retry_waits: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("agents.calls.LONGEST_WAIT", 0.0)
+    monkeypatch.setattr("agents.tries.LONGEST_WAIT", 0.0)
     for provider, key in CANARIES.items():
         through_the_api(api, provider, key)
     for key in FAULT_KEYS.values():

@@ -1,0 +1,156 @@
+"""Retries, the fallback chain and the breaker, over the API and real HTTP to the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from credentials.models import LLMCredential
+from credentials.tests.factories import CredentialFactory
+from usage.models import UsageRecord
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.integration,
+    pytest.mark.usefixtures("no_retry_waits"),
+]
+SESSIONS = "/api/v1/agent/sessions"
+DOWN = "sk-sim-500-1234567890"  # 503 and 529 come with a time to wait
+
+
+def start(api: APIClient, credential: LLMCredential, *fallback: dict[str, str]) -> str:
+    body = {"credential_id": str(credential.pk), "fallback": fallback}
+    response = api.post(SESSIONS, body, format="json")
+    assert response.status_code == 201, response.content
+    return f"{SESSIONS}/{response.json()['id']}/messages"
+
+
+def say(api: APIClient, messages: str) -> Any:
+    return api.post(messages, {"content": "What is the capital of France?"}, format="json")
+
+
+def calls_of(simulator: Any, key: str) -> int:
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return sum(entry.key_sha256 == digest for entry in simulator.app.log)
+
+
+def by(credential: LLMCredential, model: str = "") -> dict[str, str]:
+    return {"credential_id": str(credential.pk), "model": model}
+
+
+def test_the_next_of_the_chain_takes_over_and_the_receipt_says_so(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    down = CredentialFactory.create(owner=alice, key=DOWN)
+    second = CredentialFactory.create(owner=alice, provider="google")
+    answer = say(api, start(api, down, by(second, "gemini-2.5-pro")))
+
+    assert answer.status_code == 201, answer.content
+    receipt = answer.json()["receipt"]
+    assert (receipt["provider"], receipt["credential_id"]) == ("google", str(second.pk))
+    assert receipt["model"] == "gemini-2.5-pro"
+    record = UsageRecord.objects.get(attempt_of=None)
+    assert (str(record.pk), record.retries) == (receipt["call_id"], 4)
+
+
+def test_every_try_has_its_ledger_row_under_its_own_key(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    down = CredentialFactory.create(owner=alice, key=DOWN)
+    also_down = CredentialFactory.create(owner=alice, provider="google", key="AIza-sim-500-12345")
+    good = CredentialFactory.create(owner=alice, provider="anthropic")
+    receipt = say(api, start(api, down, by(also_down), by(good))).json()["receipt"]
+
+    tries = UsageRecord.objects.filter(attempt_of=receipt["call_id"]).order_by("created_at")
+    keys = [row.credential_id for row in tries]
+    assert keys == [down.pk] * 4 + [also_down.pk] * 4
+    assert {(row.status, row.error_code) for row in tries} == {("error", "overloaded")}
+    assert calls_of(simulator, DOWN) == 4
+
+
+def test_one_row_is_left_of_a_chain_that_failed_to_its_end(
+    api: APIClient, alice: User, simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = CredentialFactory.create(owner=alice, key=DOWN)
+    last = CredentialFactory.create(owner=alice, key="sk-sim-429-1234567890")
+    monkeypatch.setattr("agents.tries.LONGEST_WAIT", 0.0)
+    answer = say(api, start(api, down, by(last)))
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    final = UsageRecord.objects.get(attempt_of=None)
+    assert (final.credential_id, final.error_code) == (last.pk, "rate_limited")
+    assert set(UsageRecord.objects.exclude(pk=final.pk).values_list("attempt_of")) == {(final.pk,)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [("401", "authentication_failed"), ("drop", "stream_broken")]
+)
+def test_no_other_takes_over_for_good_failures_nor_after_the_first_token(
+    api: APIClient, alice: User, simulator: Any, fault: str, code: str
+) -> None:
+    first = CredentialFactory.create(owner=alice, key=f"sk-sim-{fault}-1234567890")
+    second = CredentialFactory.create(owner=alice)
+    answer = say(api, start(api, first, by(second)))
+
+    assert answer.json()["code"] == code
+    assert UsageRecord.objects.count() == 1
+
+
+def test_a_key_of_the_chain_that_went_away_is_passed_over(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    down = CredentialFactory.create(owner=alice, key=DOWN)
+    gone = CredentialFactory.create(owner=alice)
+    third = CredentialFactory.create(owner=alice, provider="google")
+    messages = start(api, down, by(gone), by(third))
+    LLMCredential.objects.filter(pk=gone.pk).update(is_active=False)
+
+    assert say(api, messages).json()["receipt"]["credential_id"] == str(third.pk)
+
+
+def test_a_provider_of_the_chain_that_lacks_what_is_asked_is_passed_over(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    down = CredentialFactory.create(owner=alice, key=DOWN, params={"seed": 7})
+    good = CredentialFactory.create(owner=alice, provider="google")
+    CredentialFactory.create(owner=alice, provider="anthropic")
+    body = {
+        "credential_id": str(down.pk),
+        "params": {"seed": 7},
+        "fallback": [{"provider": "anthropic"}, by(good)],
+    }
+    session = api.post(SESSIONS, body, format="json").json()["id"]
+
+    answer = say(api, f"{SESSIONS}/{session}/messages")
+    assert answer.json()["receipt"]["provider"] == "google"
+
+
+def test_a_key_that_keeps_failing_is_suspended_and_nothing_more_is_sent(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    messages = start(api, CredentialFactory.create(owner=alice, key=DOWN))
+    assert [say(api, messages).json()["code"] for _ in range(2)] == ["overloaded"] * 2
+    sent = calls_of(simulator, DOWN)
+
+    answer = say(api, messages)
+    assert (answer.status_code, answer.json()["code"]) == (503, "suspended")
+    assert 0 < int(answer["Retry-After"]) <= 30
+    assert calls_of(simulator, DOWN) == sent
+
+
+def test_the_chain_takes_over_at_once_from_a_suspended_key(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    down = CredentialFactory.create(owner=alice, key=DOWN)
+    second = CredentialFactory.create(owner=alice, provider="google")
+    messages = start(api, down, by(second))
+    for _ in range(2):
+        say(api, messages)
+    UsageRecord.objects.all().delete()
+
+    assert say(api, messages).json()["receipt"]["provider"] == "google"
+    assert UsageRecord.objects.get().retries == 0

@@ -1,0 +1,135 @@
+"""The tries of one call: again after a failure that may pass, then by the fallback chain.
+
+Never once something has been streamed. Each try that another follows gets a ledger row of its
+own; the last one's row is the call's, settled by `agents.calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import httpx2
+from asgiref.sync import sync_to_async
+
+from agents.breaker import Suspended, breaker
+from agents.clients import Selection, SelectionError
+from credentials.errors import CredentialError
+from providers import registry
+from providers.capabilities import lacking
+from providers.errors import ProviderError
+from providers.vocabulary import ChatRequest, ChatResult, Delta, Usage
+from usage.ledger import OpenCall
+from usage.models import Status, UsageSource
+
+RETRY_SECONDS = (1.0, 2.0, 4.0)
+LONGEST_WAIT = 20.0  # a person is waiting: a longer Retry-After is told instead of slept
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a try takes: whose key, and what is asked."""
+
+    selection: Selection
+    request: ChatRequest
+
+
+# Made only when its turn comes, as it reads the database. Raises what `select` raises.
+Fallback = Callable[[], Plan]
+
+
+async def tries(
+    *,
+    entry: OpenCall,
+    http: httpx2.AsyncClient,
+    plan: Plan,
+    fallback: Sequence[Fallback],
+    max_retries: int,
+) -> AsyncGenerator[Delta | ChatResult]:
+    """What the first plan that works streams. Raises the ProviderError of the last one tried.
+
+    `max_retries` are for each plan. With 0 the breaker has no say either.
+    """
+    rest = iter(fallback)
+    while True:
+        streamed = False
+        try:
+            async with aclosing(_with_retries(entry, http, plan, max_retries)) as events:
+                async for event in events:
+                    streamed = True
+                    yield event
+            return
+        except ProviderError as error:
+            following = None
+            if error.retryable and not streamed:
+                following = await sync_to_async(_next)(rest)
+            if following is None:
+                raise
+            if not isinstance(error, Suspended):  # then nothing was sent
+                await _settle_try(entry, error)
+        plan = following
+        entry.begin()
+        entry.payer = plan.selection.payer
+
+
+async def _with_retries(
+    entry: OpenCall, http: httpx2.AsyncClient, plan: Plan, max_retries: int
+) -> AsyncGenerator[Delta | ChatResult]:
+    if max_retries:
+        breaker.check(plan.selection)
+    client, retries = plan.selection.client(http), 0
+    while True:
+        streamed = False
+        try:
+            async with aclosing(client.stream(plan.request)) as events:
+                async for event in events:
+                    streamed = True
+                    yield event
+            breaker.worked(plan.selection)
+            return
+        except ProviderError as error:
+            breaker.failed(plan.selection, error)
+            wait = _wait_before_retry(error, retries)
+            if streamed or wait is None or retries >= max_retries:
+                raise
+            await _settle_try(entry, error)
+        retries += 1
+        await asyncio.sleep(wait)
+        entry.begin()
+
+
+def _wait_before_retry(error: ProviderError, retries: int) -> float | None:
+    """Seconds to wait, or None when there is no point in another try."""
+    if not error.retryable or retries >= len(RETRY_SECONDS):
+        return None
+    wait = error.retry_after
+    if wait is None:
+        wait = RETRY_SECONDS[retries] * random.uniform(0.75, 1.25)
+    return wait if wait <= LONGEST_WAIT else None
+
+
+def _next(rest: Iterator[Fallback]) -> Plan | None:
+    """The next plan of the chain that can be carried out; one whose key can't be used, or whose
+    provider can't do what is asked, is passed over."""
+    for fallback in rest:
+        try:
+            plan = fallback()
+        except (SelectionError, CredentialError, registry.UnknownProvider):
+            continue
+        if not lacking(plan.request, registry.get(plan.selection.provider).capabilities):
+            return plan
+    return None
+
+
+async def _settle_try(entry: OpenCall, error: ProviderError) -> None:
+    await sync_to_async(entry.earlier_try().settle)(
+        status=Status.ERROR,
+        usage=Usage(),
+        usage_source=UsageSource.ESTIMATED,
+        error_code=error.code,
+        reason=str(error),
+        request_id=error.request_id,
+    )
