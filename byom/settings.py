@@ -312,6 +312,8 @@ CALL_TIMEOUT_SECONDS = env.integer("BYOM_CALL_TIMEOUT_SECONDS", 120, at_least=1)
 CALLS_PER_MINUTE = env.integer("BYOM_CALLS_PER_MINUTE", 600, at_least=1)
 # What a budget sets aside for the answer of a call that states no limit of its own.
 RESERVE_OUTPUT_TOKENS = env.integer("BYOM_RESERVE_OUTPUT_TOKENS", 4096, at_least=1)
+# How long it does so for a call of which nothing more is heard.
+RESERVATION_SECONDS = env.integer("BYOM_RESERVATION_SECONDS", 3600, at_least=60)
 
 # Limits and housekeeping ---------------------------------------------------------------
 
@@ -351,6 +353,7 @@ TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASKS_IN]}}
 PERIODIC_JOBS = {
     "credentials.lifecycle.housekeeping": 3600.0,
     "usage.rollups.roll_up": 2.0,
+    "usage.budgets.reclaim": 60.0,
 }
 
 # Watching ------------------------------------------------------------------------------

@@ -5,7 +5,15 @@ from __future__ import annotations
 from django.contrib import admin
 
 from byom.readonly_admin import ReadOnlyAdmin
-from usage.models import DailyUsage, PendingRollup, RollupLock, UsageRecord
+from usage.budget_forms import LimitForm
+from usage.models import (
+    Budget,
+    DailyUsage,
+    PendingRollup,
+    Reservation,
+    RollupLock,
+    UsageRecord,
+)
 
 
 @admin.register(UsageRecord)
@@ -37,3 +45,25 @@ class RollupWorkAdmin(ReadOnlyAdmin):
     """What the roll-up job works with: rows stand here for seconds."""
 
     show_full_result_count = False
+
+
+@admin.register(Budget)
+class BudgetAdmin(admin.ModelAdmin):
+    """Everyone's budgets. Naming no person, token or credential makes one for everyone."""
+
+    form = LimitForm
+    list_display = (
+        "name", "whose", "owner", "period", "is_rolling", "unit", "limit", "spent", "reserved",
+        "percent", "is_hard", "is_active",
+    )  # fmt: skip
+    list_filter = ("is_active", "is_hard", "unit", "period")
+    search_fields = ("name", "user__username", "owner__username")
+    list_select_related = ("user", "owner", "access_token", "credential")
+    raw_id_fields = ("user", "access_token", "credential")
+    readonly_fields = ("owner", "spent", "reserved", "counted_from", "rolls_at")
+
+
+@admin.register(Reservation)
+class ReservationAdmin(ReadOnlyAdmin):
+    list_display = ("call_id", "budget", "units", "expires_at")
+    list_select_related = ("budget",)

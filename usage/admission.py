@@ -1,20 +1,30 @@
 """Admission: may this call be made now?
 
     NotAdmitted
-    ├── TooManyCalls  faster than the limit of calls a minute
-    └── BudgetSpent   a hard budget has no room for the most that the call can cost
+    ├── TooManyCalls   faster than the limit of calls a minute
+    ├── BudgetSpent    a hard budget has no room for the most that the call can cost
+    └── PriceUnknown   a budget wants to know the price of every call
 
 Nothing has been sent to a provider then, and nothing is in the ledger.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
 from django.conf import settings
+from django.utils import timezone
 
 from credentials.limits import buckets
 from providers.vocabulary import Usage
+from usage.budget_models import Budget, Unit
+from usage.budgets import Intent, NoPrice, NoRoom, next_room, reserve
 from usage.ledger import OpenCall
+from usage.prices import most_that_it_costs
 from usage.signals import call_refused
+from usage.templatetags.usage_format import count, usd
 
 
 class NotAdmitted(Exception):
@@ -38,15 +48,24 @@ class TooManyCalls(NotAdmitted):
 
 
 class BudgetSpent(NotAdmitted):
-    """The budget {name} has no room for this call: {spent} of {limit} are spent and {reserved}
-    set aside for calls under way, and this one can cost up to {most}. It resets {resets}."""
+    """The budget “{name}” has no room for this call, which may take {most}: {spent} of {limit}
+    are spent and {reserved} set aside for calls under way. {resets}."""
 
     status = 402
     code = "budget_spent"
 
 
+class PriceUnknown(NotAdmitted):
+    """The budget “{name}” allows only calls whose price is known, and nobody has told the price of
+    {model}. Choose another model, or have the price entered."""
+
+    status = 402
+    code = "price_unknown"
+
+
 def admit(call: OpenCall, most: Usage) -> None:
-    """Lets one call through, or raises a NotAdmitted. `most` is the most that it can use.
+    """Lets one call through, or raises a NotAdmitted. `most` is the most that it can use: so much
+    is set aside in its budgets until it is settled.
 
     Uses the database: wrap it where a loop runs.
     """
@@ -62,3 +81,46 @@ def _admit(call: OpenCall, most: Usage) -> None:
     wait = buckets().take(f"calls:{user_id}", settings.CALLS_PER_MINUTE, 60.0)
     if wait:
         raise TooManyCalls(wait, limit=settings.CALLS_PER_MINUTE)
+    _set_aside(call, most)
+
+
+def _set_aside(call: OpenCall, most: Usage) -> None:
+    caller, payer = call.caller, call.payer
+    budgets = Budget.objects.over(
+        user_id=caller.user_id,
+        access_token_id=caller.access_token_id,
+        credential_id=payer.credential_id,
+    )
+    if not budgets:
+        return
+    cost = most_that_it_costs(payer.provider, payer.model, most, timezone.now())
+    try:
+        overdrawn = reserve(Intent(call_id=call.id, most=most, cost=cost), budgets)
+    except NoRoom as refusal:
+        raise _spent(refusal.budget, refusal.units) from None
+    except NoPrice as refusal:
+        raise PriceUnknown(None, name=refusal.budget.name, model=payer.model) from None
+    call.warnings = tuple(f"The budget “{budget.name}” is overdrawn." for budget in overdrawn)
+
+
+def _spent(budget: Budget, most: int) -> BudgetSpent:
+    again = next_room(budget)
+    return BudgetSpent(
+        max(1.0, (again - timezone.now()).total_seconds()),
+        name=budget.name,
+        most=told(budget, budget.amount(most)),
+        spent=told(budget, budget.spent),
+        limit=told(budget, budget.limit),
+        reserved=told(budget, budget.reserved),
+        resets=_resets(budget, again),
+    )
+
+
+def told(budget: Budget, amount: Decimal) -> str:
+    return usd(amount) if budget.unit == Unit.USD else f"{count(int(amount))} tokens"
+
+
+def _resets(budget: Budget, again: datetime) -> str:
+    local = again.astimezone(ZoneInfo(budget.time_zone))
+    moment = f"{local.day} {local:%b %Y, %H:%M} {budget.time_zone}"
+    return f"It has room again from {moment} on" if budget.is_rolling else f"It resets on {moment}"

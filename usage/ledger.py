@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from credentials.lifecycle import note_use
 from providers.vocabulary import Usage
+from usage import budgets
 from usage.models import Status, Surface, UsageRecord, UsageSource
 from usage.prices import price_of
 from usage.signals import call_settled
@@ -74,6 +76,7 @@ class OpenCall:
         self.caller = caller
         self.payer = payer
         self.retries = 0
+        self.warnings: tuple[str, ...] = ()  # of soft budgets, said when it was admitted
         self._started_at = timezone.now()
         self.start = perf_counter()
         self._first: float | None = None
@@ -114,7 +117,8 @@ class OpenCall:
         model_served: str = "",
         request_id: str = "",
     ) -> UsageRecord:
-        """Writes the row. Latency runs until `stop()`, or until now if that was not called.
+        """Writes the row and, in one transaction with it, charges the budgets. Latency runs until
+        `stop()`, or until now if that was not called.
 
         The credential learns how it went too: `error_code` and `reason` (a sentence) may put it
         into quarantine.
@@ -128,7 +132,7 @@ class OpenCall:
             usage=usage,
             at=self._started_at,
         )
-        record = UsageRecord.objects.create(
+        row = UsageRecord(
             id=self.id,
             attempt_of=self.attempt_of,
             user_id=self.caller.user_id,
@@ -157,10 +161,13 @@ class OpenCall:
             is_simulated=payer.is_simulated,
             request_id=request_id[:128],
         )
+        with transaction.atomic():
+            row.save(force_insert=True)
+            budgets.charge(row)
         if payer.credential_id and status != Status.CANCELLED:
             note_use(payer.credential_id, error_code, reason)
-        call_settled.send_robust(OpenCall, record=record, lag=perf_counter() - end)
-        return record
+        call_settled.send_robust(OpenCall, record=row, lag=perf_counter() - end)
+        return row
 
 
 def receipt(record: UsageRecord) -> Receipt:

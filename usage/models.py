@@ -13,12 +13,16 @@ from django.db.models import Avg, Count, Exists, OuterRef, Q, Sum
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
+from usage.budget_models import Budget, Reservation
 from usage.daily import DailyUsage, PendingRollup, RollupLock
 
 __all__ = [
+    "IS_CALL",
+    "Budget",
     "DailyUsage",
     "PaidBy",
     "PendingRollup",
+    "Reservation",
     "RollupLock",
     "Status",
     "Surface",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from importlib.metadata import version
@@ -38,6 +38,14 @@ def price_of(*, provider: str, models: Iterable[str], usage: Usage, at: datetime
         return UNKNOWN
     found = (_calculate(pricing_id, model, usage, at) for model in models if model)
     return next((price for price in found if price is not None), UNKNOWN)
+
+
+def most_that_it_costs(provider: str, model: str, most: Usage, at: datetime) -> Decimal | None:
+    """The price of `most`, none of it from a cache, or all of it written to one where that costs
+    more. None if no price is known."""
+    written = replace(most, cache_write_tokens=most.input_tokens)
+    found = (price_of(provider=provider, models=[model], usage=u, at=at) for u in (most, written))
+    return max((price.cost for price in found if price.cost is not None), default=None)
 
 
 def _calculate(pricing_id: str, model: str, usage: Usage, at: datetime) -> Price | None:

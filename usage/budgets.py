@@ -1,0 +1,198 @@
+"""What a call sets aside in its budgets, and what it leaves spent.
+
+`reserve` before the call, `charge` in the transaction that writes its ledger row, `reclaim` for
+calls that never came back. Whoever holds several budgets takes them in the order of their keys,
+so that no two wait for each other.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from providers.vocabulary import Usage
+from usage.budget_models import Budget, Reservation, Unit, nano_usd
+from usage.models import UsageQuerySet, UsageRecord
+from usage.periods import LENGTHS, Period
+
+BATCH = 500
+_COUNTERS = ["spent_units", "reserved_units", "counted_from", "rolls_at"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A call before it is made. `cost` is the most that it can cost, None if that is unknown."""
+
+    call_id: uuid.UUID
+    most: Usage
+    cost: Decimal | None
+
+    def units(self, budget: Budget) -> int:
+        if budget.unit == Unit.TOKENS:
+            return self.most.total_tokens
+        return nano_usd(self.cost or Decimal(0))
+
+
+class NoRoom(Exception):
+    """This budget has no room for that call. `admission` says it to people."""
+
+    def __init__(self, budget: Budget, units: int) -> None:
+        self.budget, self.units = budget, units
+        super().__init__(type(self).__doc__)
+
+
+class NoPrice(Exception):
+    """This budget refuses calls without a known price. `admission` says it to people."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        super().__init__(type(self).__doc__)
+
+
+def reserve(intent: Intent, budgets: Iterable[Budget]) -> list[Budget]:
+    """Sets the most that a call can cost aside in each of `budgets`, or in none. Returns the soft
+    ones that have no room left for it. Raises NoRoom and NoPrice."""
+    counted = fresh(budgets)  # committed on its own, so that a refusal does not undo it
+    with transaction.atomic():
+        return [budget for budget in counted if not _hold(budget, intent)]
+
+
+def _hold(budget: Budget, intent: Intent) -> bool:
+    """False if the budget is soft, and was overdrawn."""
+    if budget.refuses_unpriced and budget.unit == Unit.USD and intent.cost is None:
+        raise NoPrice(budget)
+    units, now = intent.units(budget), timezone.now()
+    if not Budget.objects.take(budget.pk, units, hard=budget.is_hard, now=now):
+        seen = _rolled(budget.pk, now)
+        if seen is None:
+            return True  # deleted a moment ago
+        if not Budget.objects.take(budget.pk, units, hard=budget.is_hard, now=now):
+            raise NoRoom(seen, units)
+    expires_at = now + timedelta(seconds=settings.RESERVATION_SECONDS)
+    Reservation.objects.create(
+        call_id=intent.call_id, budget=budget, units=units, expires_at=expires_at
+    )
+    return budget.is_hard or budget.spent_units + budget.reserved_units + units <= (
+        budget.limit_units
+    )
+
+
+def _rolled(pk: uuid.UUID, now: datetime) -> Budget | None:
+    """The budget as it is, counted anew if that is due, and locked; None if it is gone."""
+    budget = Budget.objects.select_for_update().filter(pk=pk).first()
+    if budget is not None and budget.rolls_at <= now:
+        _count(budget, now)
+        budget.save(update_fields=_COUNTERS)
+    return budget
+
+
+def _count(budget: Budget, now: datetime) -> None:
+    """Adds up the ledger. The budget's row is locked, so that what is settled meanwhile is added
+    afterwards; what is in the same transaction is seen."""
+    budget.counted_from, budget.rolls_at = budget.window(now)
+    rows = UsageRecord.objects.filter(**_scope(budget))
+    start = budget.counted_from
+    plain = rows.filter(corrects=None, created_at__gte=start)
+    corrections = rows.filter(corrects__isnull=False, corrects__created_at__gte=start)
+    budget.spent_units = _sum(budget, plain) + _sum(budget, corrections)
+
+
+def _scope(budget: Budget) -> dict[str, Any]:
+    return {name: pk for name, pk in _parties(budget).items() if pk is not None}
+
+
+def _parties(row: Budget | UsageRecord) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("user_id", "access_token_id", "credential_id")}
+
+
+def _sum(budget: Budget, rows: UsageQuerySet) -> int:
+    if budget.unit == Unit.TOKENS:
+        found = rows.aggregate(i=Sum("input_tokens", default=0), o=Sum("output_tokens", default=0))
+        return int(found["i"] + found["o"])
+    return nano_usd(rows.aggregate(cost=Sum("cost_usd", default=Decimal(0)))["cost"])
+
+
+def charge(record: UsageRecord) -> None:
+    """Takes back what the call had set aside, and adds what it did cost.
+
+    Belongs into the transaction that wrote `record`: both are there, or neither.
+    """
+    held = Reservation.objects.filter(call_id=record.pk).values_list("budget_id", flat=True)
+    counting = set(Budget.objects.over(**_parties(record)).values_list("pk", flat=True))
+    pks = counting | set(held)
+    if not pks:
+        return
+    now = timezone.now()
+    for budget in Budget.objects.select_for_update().filter(pk__in=pks).order_by("pk"):
+        _release(budget, Reservation.objects.filter(call_id=record.pk, budget=budget))
+        if budget.rolls_at <= now:
+            _count(budget, now)
+        elif budget.pk in counting and budget.counted_from <= record.created_at:
+            budget.spent_units += budget.units_of(record)
+        budget.save(update_fields=_COUNTERS)
+
+
+def _release(budget: Budget, reservations: models.QuerySet[Reservation]) -> int:
+    """Of a locked budget, so that no reservation is given back twice."""
+    rows = dict(reservations.values_list("pk", "units"))
+    Reservation.objects.filter(pk__in=rows).delete()
+    budget.reserved_units -= sum(rows.values())
+    return len(rows)
+
+
+def cancel(call_id: uuid.UUID) -> None:
+    """Takes back what a call had set aside that was not made after all."""
+    with transaction.atomic():
+        budgets = Budget.objects.select_for_update(of=("self",)).filter(
+            reservations__call_id=call_id
+        )
+        for budget in budgets.order_by("pk"):
+            _release(budget, budget.reservations.filter(call_id=call_id))
+            budget.save(update_fields=["reserved_units"])
+
+
+def reclaim() -> int:
+    """Takes back what is set aside for calls that have not come back in time: the process died
+    in the middle. For a timer; returns how many."""
+    count = 0
+    stale = Reservation.objects.filter(expires_at__lte=timezone.now())
+    for pk in sorted(set(stale.values_list("budget_id", flat=True))):
+        with transaction.atomic():
+            budget = Budget.objects.select_for_update().filter(pk=pk).first()
+            if budget is not None:
+                count += _release(budget, stale.filter(budget=budget)[:BATCH])
+                budget.save(update_fields=["reserved_units"])
+    return count
+
+
+def next_room(budget: Budget) -> datetime:
+    """When there is room again: the period ends, or a rolling one's oldest row is out of it."""
+    if not budget.is_rolling:
+        return budget.rolls_at
+    rows = UsageRecord.objects.filter(**_scope(budget), created_at__gte=budget.counted_from)
+    oldest = rows.order_by("created_at").values_list("created_at", flat=True).first()
+    if oldest is None:
+        return budget.rolls_at
+    return max(oldest + LENGTHS[Period(budget.period)], budget.rolls_at)
+
+
+def fresh(budgets: Iterable[Budget]) -> list[Budget]:
+    """What is due has been counted anew; what has been deleted meanwhile is left out."""
+    now = timezone.now()
+    return [row for row in (_up_to_date(b, now) for b in budgets) if row is not None]
+
+
+def _up_to_date(budget: Budget, now: datetime) -> Budget | None:
+    if budget.rolls_at > now:
+        return budget
+    with transaction.atomic():
+        return _rolled(budget.pk, now)
