@@ -7,6 +7,7 @@ own exception classes fire; nothing has been sent to a provider then, and nothin
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -15,21 +16,13 @@ from django.conf import settings
 from agents.clients import SelectionError
 from credentials.errors import CredentialError
 from credentials.vault import Unreadable
-from gateway.dialects import (
-    OPENAI,
-    Asked,
-    Route,
-    access_token,
-    asking_for_usage,
-    error_bytes,
-    passing_query,
-    read_request,
-    route,
-    spoken,
-)
+from gateway.asked import Asked, asking_for_usage, naming, read_request
+from gateway.catalogue import reachable
+from gateway.dialects import access_token, error_bytes, passing_query
 from gateway.errors import ClientGone, GatewayError, KeyInAddress
 from gateway.exchange import Exchange, Receive, Scope, Send
 from gateway.relay import Order, Relay
+from gateway.routes import Route, lists_models, route, spoken
 from gateway.selection import Chosen, admitted, authenticate, in_database
 from providers import registry
 from providers.errors import ProviderError
@@ -56,6 +49,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Serves one HTTP request."""
     exchange = Exchange(scope, receive, send)
     try:
+        if lists_models(exchange.method, exchange.path):
+            await _list_models(exchange)
+            return
         relay = await _let_in(exchange)
     except ClientGone:
         return
@@ -63,6 +59,16 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse(exchange, error)
     else:
         await relay.run()
+
+
+async def _list_models(exchange: Exchange) -> None:
+    if any(name == "key" for name, _ in exchange.query):
+        raise KeyInAddress
+    guest = await in_database(authenticate, access_token(exchange.headers))
+    dialect = spoken(exchange.path, exchange.headers)
+    body = dialect.model_list(await exchange.while_connected(reachable(guest, dialect)))
+    headers = [("content-type", "application/json")]
+    await exchange.answer(200, headers, json.dumps(body).encode())
 
 
 async def _let_in(exchange: Exchange) -> Relay:
@@ -80,10 +86,13 @@ async def _let_in(exchange: Exchange) -> Relay:
 def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Order:
     selection = chosen.selection
     provider = registry.get(selection.provider)
-    if where.dialect is OPENAI and provider.wire.stream_options:
+    if not where.model and asked.model != selection.model:
+        asked = naming(asked, selection.model)
+    if where.does.reports_if_told and provider.wire.stream_options:
         asked = asking_for_usage(asked)
     return Order(
         dialect=where.dialect,
+        does=where.does,
         asked=asked,
         label=provider.label,
         url=chosen.base_url + where.path,

@@ -59,8 +59,10 @@ class KeyInAddress(GatewayError):
 
 
 class UnknownAddress(GatewayError):
-    """The gateway does not serve this address. It serves POST /v1/chat/completions, POST
-    /v1/messages, and POST /v1/models/MODEL:generateContent and :streamGenerateContent."""
+    """The gateway does not serve this address. It serves POST /v1/chat/completions, /v1/responses,
+    /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models/MODEL:generateContent,
+    :streamGenerateContent, :countTokens, :embedContent and :batchEmbedContents, and GET
+    /v1/models."""
 
     status = 404
     code = "not_found"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from time import perf_counter
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -32,11 +33,24 @@ class Exchange:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in scope["headers"]
         }
+        self._begun = perf_counter()
+        self._waited = 0.0
         query = scope.get("query_string", b"").decode("latin-1")
         self.query = parse_qsl(query, keep_blank_values=True)
 
+    def seconds(self) -> float:
+        """How long this has taken until now, without the wait for the client's own body."""
+        return perf_counter() - self._begun - self._waited
+
     async def body(self) -> bytes:
         """The whole request body. Raises BodyTooLarge and ClientGone."""
+        start = perf_counter()
+        try:
+            return await self._body()
+        finally:
+            self._waited += perf_counter() - start
+
+    async def _body(self) -> bytes:
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
             raise _too_large()

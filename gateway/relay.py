@@ -12,13 +12,16 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from urllib.parse import urlencode
 
 import httpx2
 
-from gateway.dialects import Asked, Dialect, error_bytes, prompt_characters
+from gateway.asked import Asked, prompt_characters
+from gateway.dialects import Dialect, error_bytes
 from gateway.errors import ClientGone
 from gateway.exchange import Exchange
+from gateway.routes import Operation
 from gateway.selection import in_database
 from gateway.taps import StreamTap, read_whole
 from providers.dial import Refused
@@ -52,6 +55,7 @@ class Order:
     """One call as it goes out. `seconds` bound a whole answer, and each silence of a stream."""
 
     dialect: Dialect
+    does: Operation
     asked: Asked
     label: str
     url: str
@@ -95,7 +99,8 @@ class Relay:
         self.exchange, self.order, self.call = exchange, order, call
         self.begun = False
         self.request_id = ""
-        self.tap = StreamTap(order.dialect.read, order.key, order.asked.hides_usage)
+        self.provider_seconds = 0.0
+        self.tap = StreamTap(order.does.read, order.key, order.asked.hides_usage)
         self.reading = self.tap.reading
 
     async def run(self) -> None:
@@ -122,11 +127,14 @@ class Relay:
             async with http_client() as shared, asyncio.timeout(self.order.seconds) as deadline:
                 http = outbound(shared, trusted=self.order.is_trusted)
                 request = self.order.request(http, self.exchange.headers)
+                sent = perf_counter()
                 response = await http.send(request, stream=True)
                 try:
                     self._note(response)
                     if not _is_stream(response):
-                        return _whole(response, await response.aread())
+                        body = await response.aread()
+                        self.provider_seconds = perf_counter() - sent
+                        return _whole(response, body)
                     await self._pass_on(response, deadline)
                     return None
                 finally:
@@ -179,7 +187,7 @@ class Relay:
             await self.exchange.end(self.tap.rest())
 
     async def _answer(self, whole: Whole) -> None:
-        reading = read_whole(self.order.dialect.read, whole.body)
+        reading = read_whole(self.order.does.read, whole.body)
         if whole.status >= 400 or (reading and reading.error):
             await self._refuse(whole)
         elif whole.status != 200 or reading is None:
@@ -235,6 +243,7 @@ class Relay:
             reason=str(error) if error else "",
             model_served=self.reading.model,
             request_id=self.request_id,
+            is_free=self.order.does.is_free,
         )
 
     def _receipt(self, record: UsageRecord | None = None) -> Iterator[tuple[str, str]]:
@@ -250,6 +259,9 @@ class Relay:
             yield "x-byom-credential", str(payer.credential_id)
         if told and told.cost_usd is not None:
             yield "x-byom-cost-usd", told.cost_usd
+        if told:
+            spent = self.exchange.seconds() - self.provider_seconds
+            yield "x-byom-overhead-ms", f"{spent * 1000:.2f}"
 
 
 def _is_stream(response: httpx2.Response) -> bool:

@@ -11,16 +11,17 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import close_old_connections
 
-from agents.clients import NothingSelected, Selection, select
+from agents.clients import ModelMismatch, NothingSelected, Selection, select
 from credentials.authentication import note_use
 from credentials.models import AccessToken, Scope
-from gateway.dialects import Asked, Dialect, dialect_of
+from gateway.asked import Asked
+from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
 from providers import registry
 from usage.admission import admit
@@ -113,19 +114,39 @@ def _pinned(guest: Guest, pinned_id: uuid.UUID, dialect: Dialect, model: str) ->
             provider=registry.label(selection.provider),
             address=dialect_of(selection.provider).address,
         )
+    named, bare = _parted(model)
+    if named == selection.provider:
+        return replace(selection, payer=replace(selection.payer, model=bare))
+    if named and selection.provider != COMPATIBLE:  # whose models may have such names
+        theirs, ours = registry.label(named), registry.label(selection.provider)
+        raise ModelMismatch(model=bare, provider=theirs, credential=ours)
     return selection
 
 
 def _by_model(guest: Guest, dialect: Dialect, model: str) -> Selection:
-    maker = registry.provider_for_model(model)
-    if maker != dialect.provider and COMPATIBLE in dialect.providers:
-        # A server of one's own may serve models of any name: it goes first, as the default.
-        with suppress(NothingSelected):
-            selection = select(user=guest.user, provider=COMPATIBLE, model=model)
-            if selection.credential and selection.credential.is_default:
-                return selection
+    named, bare = _parted(model)
+    maker = named or registry.provider_for_model(model)
+    # A server of one's own may serve models of any name: it goes first, as the default.
+    may_be_own = not named and maker != dialect.provider and COMPATIBLE in dialect.providers
+    if may_be_own and (selection := own_server(guest, model)):
+        return selection
     if maker and maker not in dialect.providers:
         raise WrongAddress(
             model=model, provider=registry.label(maker), address=dialect_of(maker).address
         )
-    return select(user=guest.user, provider=dialect.provider, model=model)
+    return select(user=guest.user, provider=named or dialect.provider, model=bare)
+
+
+def own_server(guest: Guest, model: str) -> Selection | None:
+    """The server of the guest's own, if it is their default."""
+    with suppress(NothingSelected):
+        selection = select(user=guest.user, provider=COMPATIBLE, model=model)
+        if selection.credential and selection.credential.is_default:
+            return selection
+    return None
+
+
+def _parted(model: str) -> tuple[str, str]:
+    """Provider and model of `provider/model`; an empty provider where none is named."""
+    named, _, bare = model.partition("/")
+    return (named, bare) if bare and named in registry.names() else ("", model)

@@ -16,7 +16,7 @@ from credentials.lifecycle import note_use
 from providers.vocabulary import Usage
 from usage import budgets
 from usage.models import Status, Surface, UsageRecord, UsageSource
-from usage.prices import price_of
+from usage.prices import FREE, price_of
 from usage.signals import call_settled
 
 CHARACTERS_PER_TOKEN = 4  # the usual rule of thumb for English; only where nothing was reported
@@ -116,9 +116,11 @@ class OpenCall:
         reason: str = "",
         model_served: str = "",
         request_id: str = "",
+        is_free: bool = False,
     ) -> UsageRecord:
         """Writes the row and, in one transaction with it, charges the budgets. Latency runs until
-        `stop()`, or until now if that was not called.
+        `stop()`, or until now if that was not called. `is_free` says that no provider takes money
+        for such a call.
 
         The credential learns how it went too: `error_code` and `reason` (a sentence) may put it
         into quarantine.
@@ -126,11 +128,15 @@ class OpenCall:
         end = self._end or perf_counter()
         latency = end - self.start
         payer = self.payer
-        price = price_of(
-            provider=payer.provider,
-            models=(model_served, payer.model),
-            usage=usage,
-            at=self._started_at,
+        price = (
+            FREE
+            if is_free
+            else price_of(
+                provider=payer.provider,
+                models=(model_served, payer.model),
+                usage=usage,
+                at=self._started_at,
+            )
         )
         row = UsageRecord(
             id=self.id,

@@ -28,6 +28,7 @@ class Price:
 
 
 UNKNOWN = Price()
+FREE = Price(cost=Decimal(0), source="free of charge")
 
 
 def price_of(*, provider: str, models: Iterable[str], usage: Usage, at: datetime) -> Price:

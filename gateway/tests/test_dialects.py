@@ -4,18 +4,10 @@ import json
 
 import pytest
 
-from gateway.dialects import (
-    ANTHROPIC,
-    GOOGLE,
-    OPENAI,
-    access_token,
-    asking_for_usage,
-    prompt_characters,
-    read_request,
-    route,
-    spoken,
-)
-from gateway.errors import UnknownAddress
+from gateway.asked import asking_for_usage, naming, prompt_characters, read_request
+from gateway.dialects import ANTHROPIC, GOOGLE, OPENAI, access_token
+from gateway.errors import BadBody, UnknownAddress
+from gateway.routes import route, spoken
 
 CHAT = route("POST", "/v1/chat/completions")
 
@@ -69,15 +61,50 @@ def test_gemini_names_model_and_stream_in_the_address(version: str) -> None:
     [
         ("GET", "/v1/chat/completions"),
         ("POST", "/v1/chat/completions/"),
-        ("POST", "/v1/responses"),
+        ("GET", "/v1/responses/resp_1"),
         ("POST", "/v1beta/models/a/../b:generateContent"),
         ("POST", "/v1beta/models/a?b:generateContent"),
-        ("POST", "/v1beta/models/gemini-2.5-flash:countTokens"),
+        ("POST", "/v1beta/models/gemini-2.5-flash:predict"),
     ],
 )
 def test_other_addresses_are_unknown(method: str, path: str) -> None:
     with pytest.raises(UnknownAddress):
         route(method, path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            b' {"a":[1,{"model":"x/y"}] , "model" :\t"openai/gpt" ,"z":"\\u00e9\xc3\xa9"}',
+            b' {"a":[1,{"model":"x/y"}] , "model" :\t"gpt" ,"z":"\\u00e9\xc3\xa9"}',
+        ),
+        (b'{"model":"openai/gpt"}\n', b'{"model":"gpt"}\n'),
+        (
+            b'{"model":"openai/a","\\u006dodel":"openai/gpt"}',
+            b'{"model":"gpt","\\u006dodel":"gpt"}',
+        ),
+    ],
+)
+def test_another_model_name_changes_no_other_byte(before: bytes, after: bytes) -> None:
+    named = naming(read_request(CHAT, before), "gpt")
+
+    assert (named.body, named.model, named.parsed["model"]) == (after, "gpt", "gpt")
+
+
+def test_a_response_in_the_background_is_refused_by_the_fields_name() -> None:
+    where = route("POST", "/v1/responses")
+    with pytest.raises(BadBody, match="background"):
+        read_request(where, b'{"model": "gpt-4o", "input": "hi", "background": true}')
+
+
+@pytest.mark.parametrize("action", ["countTokens", "embedContent", "batchEmbedContents"])
+def test_geminis_maker_may_stand_before_the_model(action: str) -> None:
+    where = route("POST", f"/v1beta/models/google/gemini-2.5-flash:{action}")
+
+    assert where.path == f"/v1beta/models/gemini-2.5-flash:{action}"
+    assert where.model == "gemini-2.5-flash"
+    assert where.does.is_free == (action == "countTokens")
 
 
 def test_an_unknown_address_is_answered_in_the_likeliest_dialect() -> None:
@@ -112,3 +139,5 @@ def test_the_text_of_a_prompt_is_counted_in_all_dialects_and_images_are_not() ->
     assert prompt_characters(json.dumps({"messages": text, "system": "123"}).encode()) == 8
     assert prompt_characters(b'{"contents":[{"parts":[{"text":"12"}]}],"model":"m"}') == 2
     assert prompt_characters(b'{"messages":[{"role":"user","content":"1234"}]}') == 4
+    assert prompt_characters(b'{"input":["12","345"],"model":"m"}') == 5
+    assert prompt_characters(b'{"input":"123","instructions":"45","model":"m"}') == 5

@@ -70,6 +70,7 @@ def test_the_receipt_is_in_the_headers(
 
     row = UsageRecord.objects.get()
     receipt = {name: value for name, value in answer.headers.items() if name.startswith("x-byom")}
+    assert 0 < float(receipt.pop("x-byom-overhead-ms")) < 60_000
     assert receipt == {
         "x-byom-call-id": str(row.pk),
         "x-byom-provider": "openai",

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from gateway.taps import (
+from gateway.readers import (
     Reader,
-    StreamTap,
     read_anthropic,
     read_google,
+    read_google_embedding,
     read_openai,
-    read_whole,
+    read_responses,
 )
+from gateway.taps import StreamTap, read_whole
 from providers.vocabulary import Usage
 
 CHUNKS: list[Any] = [
@@ -195,3 +196,61 @@ def test_what_no_document_describes_is_passed_and_not_counted() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"3", b"[3]", b'"text"'])
 def test_an_answer_of_another_shape_is_none(body: bytes) -> None:
     assert read_whole(read_openai, body) is None
+
+
+RESPONSE = {
+    "object": "response",
+    "model": "gpt-x-1",
+    "usage": {
+        "input_tokens": 9,
+        "input_tokens_details": {"cached_tokens": 4},
+        "output_tokens": 5,
+        "output_tokens_details": {"reasoning_tokens": 2},
+    },
+}
+
+
+@pytest.mark.parametrize("end", ["completed", "incomplete"])
+def test_a_responses_stream_is_closed_by_the_event_that_has_it_whole(end: str) -> None:
+    tap = StreamTap(read_responses, "secret-key")
+    begun = events(
+        {"type": "response.created", "response": {**RESPONSE, "usage": None}},
+        {"type": "response.output_text.delta", "delta": "Hi"},
+    )
+    closing = events({"type": f"response.{end}", "response": RESPONSE})
+
+    assert tap.feed(begun + closing) == begun
+    assert tap.rest() == closing
+    assert tap.reading.tokens(lambda: 0) == (Usage(9, 5, 4, 0, 2), "reported")
+    assert (tap.reading.model, tap.reading.characters) == ("gpt-x-1", 2)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "error", "code": "server_error", "message": "no: secret-key", "param": None},
+        {
+            "type": "response.failed",
+            "response": {**RESPONSE, "error": {"code": "server_error", "message": "secret-key"}},
+        },
+    ],
+)
+def test_the_errors_of_a_responses_stream_are_seen_and_hold_no_key(event: dict[str, Any]) -> None:
+    tap = StreamTap(read_responses, "secret-key")
+    tap.feed(events(event))
+
+    assert tap.reading.error and tap.reading.closed
+    assert b"secret-key" not in tap.rest()
+
+
+def test_an_embedding_without_counts_is_booked_by_the_size_of_its_request() -> None:
+    reading = read_whole(read_google_embedding, b'{"embedding": {"values": [0.1]}}')
+
+    assert reading and reading.tokens(lambda: 40) == (Usage(10, 0), "estimated")
+
+
+def test_an_embeddings_own_count_is_taken() -> None:
+    body = b'{"embedding": {"values": [1]}, "usageMetadata": {"promptTokenCount": 3}}'
+    reading = read_whole(read_google_embedding, body)
+
+    assert reading and reading.tokens(lambda: 40) == (Usage(3, 0), "reported")
