@@ -8,6 +8,7 @@ nobody's response time and differs by SDK; what goes into the database goes ther
 from __future__ import annotations
 
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
@@ -65,12 +66,18 @@ class Sample:
 
 @dataclass(slots=True)
 class Departure:
-    """When the latest request left: a request hook for the HTTP client that all SDKs share."""
+    """When a call's latest request left."""
 
     at: float | None = None
 
-    async def __call__(self, request: httpx2.Request) -> None:
-        self.at = perf_counter()
+
+_departure: ContextVar[Departure] = ContextVar("departure")
+
+
+async def note_departure(request: httpx2.Request) -> None:
+    """A request hook for the HTTP client that all SDKs share: tells the call that it serves."""
+    if departure := _departure.get(None):
+        departure.at = perf_counter()
 
 
 @dataclass(slots=True)
@@ -88,7 +95,6 @@ async def measure(
     plan: Plan,
     selection: Selection,
     caller: Caller,
-    departure: Departure,
     timing: Timing | None = None,
 ) -> Sample:
     """Makes the call. A failure is a sample too; only cancellation is raised."""
@@ -100,7 +106,7 @@ async def measure(
     )
     entry, error = OpenCall(caller, selection.payer), ""
     heard = _Heard()
-    departure.at = None
+    _departure.set(departure := Departure())
     started_at = timezone.now()
     try:
         await _listen(heard, selection, request, entry)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
 
+from benchmarks.slo import BadSlo, Slo, read_slo
 from providers import registry
 
 PROVIDERS = ("openai", "google", "anthropic")
@@ -33,7 +35,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--warmup", type=_whole(0, 100), default=1, help="first calls, reported apart (1)")
     add("--max-tokens", type=_whole(1, 100_000), default=1024, help="longest answer (1024)")
     add("--timeout", type=_seconds, default=120.0, help="longest silence, in seconds (120)")
+    add("--concurrency", type=_whole(1, 256), default=1, help="calls at a time, at most (1)")
+    add("--max-cost", type=_dollars, metavar="USD", help="stop rather than pay more than this")
+    add("--slo", type=_slo, metavar="ttft=MS,e2e=MS", help="count the calls that were this quick")
     add("--seed", type=_whole(0, 2**63), help="repeats the order of calls of another run")
+    add("--csv", metavar="FILE", help="a row per call, besides the results")
     add("--output", default=".", metavar="DIR|FILE.json", help="where the results go")
 
 
@@ -94,3 +100,20 @@ def _seconds(text: str) -> float:
     if not 0 < value <= 3600:
         raise argparse.ArgumentTypeError(f"seconds, more than 0 and at most 3600, not {text!r}")
     return value
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not value.is_finite() or not 0 < value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"US dollars, more than 0, not {text!r}")
+    return value
+
+
+def _slo(text: str) -> Slo:
+    try:
+        return read_slo(text)
+    except BadSlo as error:
+        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from benchmarks.prompts import PROMPTS, Prompt
 
@@ -30,7 +31,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`timeout` is in seconds. The seed decides the order of calls and is not sent to anybody."""
+    """`timeout` is in seconds, `max_cost` in USD. The seed decides the order of calls and is not
+    sent to anybody. At most `concurrency` calls are under way at a time."""
 
     contenders: tuple[Contender, ...]
     seed: int
@@ -39,12 +41,14 @@ class Plan:
     warmup: int = 1
     max_tokens: int = 1024
     timeout: float = 120.0
+    concurrency: int = 1
+    max_cost: Decimal | None = None
 
     def steps(self) -> list[Step]:
-        """All calls in the order in which they are made, one after the other.
+        """All calls in the order in which they are made.
 
-        Within a round each contender has its turn, in an order of chance: what slows down the
-        network or this machine for a while then meets all of them alike.
+        Within a round (a block) each contender has its turn, in an order of chance: what slows
+        down the network or this machine for a while then meets all of them alike.
         """
         rounds = enumerate(self._rounds())
         return [Step(order, *call) for order, call in rounds]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from benchmarks.budget import most_of_plan
 from benchmarks.keys import Keys
 from benchmarks.measure import Sample
 from benchmarks.plan import Contender, Plan
 from benchmarks.prompts import Prompt
+from benchmarks.report_verdicts import spreads, verdict_lines
 from benchmarks.runner import Run
 from benchmarks.summary import Figures, figures, harness_error
 from providers import registry
@@ -44,6 +46,16 @@ def available_keys(keys: Keys) -> Iterator[str]:
     yield ""
 
 
+def estimate(plan: Plan) -> Iterator[str]:
+    """What is about to happen, before it does."""
+    calls = len(plan.steps())
+    most = most_of_plan(plan)
+    price = "a price that is not known" if most is None else f"at most {_priced(most)}"
+    limit = "" if plan.max_cost is None else f", stopping before {_priced(plan.max_cost)}"
+    yield f"Planned: {calls} calls, for {price} at list prices{limit}."
+    yield ""
+
+
 def running(plan: Plan, prompt: Prompt, cold: bool) -> Iterator[str]:
     yield ""
     yield THIN_RULE
@@ -66,6 +78,7 @@ def results(run: Run) -> Iterator[str]:
     yield from _failures(run)
     yield from _cold(run)
     yield from _summary(run)
+    yield from _verdicts(run)
     yield from _harness(run)
     yield from _advice(run)
 
@@ -152,8 +165,17 @@ def _summary(run: Run) -> Iterator[str]:
             yield f"  Average Response Time: {seconds(found.mean.time_s)}s"
             yield f"  Average Tokens: {found.mean.tokens:.0f}"
             yield f"  Average Cost: {_priced(found.mean.cost_usd)}"
+            yield f"  Cost per 1,000 calls: {_thousand(found.mean.cost_usd)}"
+            yield from spreads(run, contender)
         if found.failed:
             yield f"  Failed: {found.failed} of {found.calls} calls (not in the averages)"
+
+
+def _verdicts(run: Run) -> Iterator[str]:
+    if len(run.contenders) > 1:
+        names = {contender: heading(run, contender) for contender in run.contenders}
+        yield from ("", "VERDICTS", RULE)
+        yield from verdict_lines(run, names)
 
 
 def _harness(run: Run) -> Iterator[str]:
@@ -173,7 +195,7 @@ def _advice(run: Run) -> Iterator[str]:
     if run.plan.runs < FEW_RUNS:
         yield f"{runs} little: use --runs {FEW_RUNS} before you believe a difference."
     else:
-        yield "A difference smaller than the spread between runs is no difference."
+        yield "How to read a verdict: docs/benchmarking.md."
 
 
 def heading(run: Run, contender: Contender) -> str:
@@ -195,6 +217,10 @@ def dollars(cost: Decimal | None) -> str:
     if cost is None:
         return "n/a"
     return f"{cost:.9f}" if 0 < cost < Decimal("0.000001") else f"{cost:.6f}"
+
+
+def _thousand(cost: Decimal | None) -> str:
+    return "n/a" if cost is None else f"${cost * 1000:.4f}"
 
 
 def _priced(cost: Decimal | None) -> str:

@@ -21,10 +21,21 @@ from django.conf import settings
 from benchmarks.measure import Sample
 from benchmarks.plan import Contender
 from benchmarks.runner import Run
-from benchmarks.summary import Centre, figures, harness_error
+from benchmarks.statistics import Estimate, TooFew
+from benchmarks.summary import (
+    Centre,
+    Distribution,
+    distribution,
+    figures,
+    first_tokens,
+    harness_error,
+    latencies,
+    outlying,
+)
+from benchmarks.verdicts import Verdict, verdicts
 from providers.redaction import redact
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PREVIEW_CHARACTERS = 200
 PACKAGES = ("openai", "anthropic", "google-genai", "httpx2", "genai-prices", "django")
 
@@ -95,15 +106,17 @@ def document(run: Run) -> JSON:
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
         "interrupted": run.interrupted,
-        "plan": _plan(run),
+        "budget_reached": bool(run.out_of_money),
+        "plan": plan_row(run),
         "environment": _environment(),
-        "samples": [_sample(sample) for sample in run.samples],
+        "samples": samples(run),
         "summary": list(map(_rounded, _summary(run))),
+        "verdicts": verdict_rows(run),
         "harness_error_ms": _rounded(asdict(error)) if error else None,
     }
 
 
-def _plan(run: Run) -> JSON:
+def plan_row(run: Run) -> JSON:
     plan = run.plan
     refused = [
         {"provider": contender.provider, "reason": redact(reason)}
@@ -123,7 +136,9 @@ def _plan(run: Run) -> JSON:
         "seed": plan.seed,
         "max_tokens": plan.max_tokens,
         "timeout_s": plan.timeout,
-        "concurrency": 1,
+        "concurrency": plan.concurrency,
+        "max_cost_usd": None if plan.max_cost is None else f"{plan.max_cost:f}",
+        "slo": {"ttft_ms": run.slo.ttft, "e2e_ms": run.slo.e2e} if run.slo else None,
         "retries": 0,
     }
 
@@ -138,7 +153,13 @@ def _environment() -> JSON:
     }
 
 
-def _sample(sample: Sample) -> JSON:
+def samples(run: Run) -> list[JSON]:
+    """A row per call, in the order in which they ended."""
+    far = {id(sample) for sample in outlying(run.measured)}
+    return [_sample(sample, id(sample) in far) for sample in run.samples]
+
+
+def _sample(sample: Sample, is_outlier: bool) -> JSON:
     step, record, truth = sample.step, sample.record, sample.truth
     row: JSON = {
         "order": step.order,
@@ -148,6 +169,7 @@ def _sample(sample: Sample) -> JSON:
         "prompt": step.prompt.name,
         "run": step.run,
         "cold": step.cold,
+        "outlier": is_outlier,
         "simulated": record.is_simulated,
         "started_at": sample.started_at.isoformat(),
         "status": record.status,
@@ -186,13 +208,13 @@ def _summary(run: Run) -> list[JSON]:
 
 
 def _entry(run: Run, contender: Contender, prompt: str | None) -> JSON:
-    found = figures(
-        [
-            sample
-            for sample in run.measured
-            if sample.step.contender == contender and prompt in (None, sample.step.prompt.name)
-        ]
-    )
+    taken = [
+        sample
+        for sample in run.measured
+        if sample.step.contender == contender and prompt in (None, sample.step.prompt.name)
+    ]
+    found = figures(taken)
+    cost = found.mean.cost_usd if found.mean else None
     return {
         "provider": contender.provider,
         "model": contender.model,
@@ -202,6 +224,47 @@ def _entry(run: Run, contender: Contender, prompt: str | None) -> JSON:
         "failed": found.failed,
         "mean": _centre(found.mean),
         "median": _centre(found.median),
+        "latency_ms": _distribution(distribution(latencies(taken), run.plan.seed)),
+        "ttft_ms": _distribution(distribution(first_tokens(taken), run.plan.seed)),
+        "cost_per_1000_usd": None if cost is None else f"{cost * 1000:.6f}",
+        "outliers": len(outlying(taken)),
+        "goodput": run.slo.goodput(taken) if run.slo else None,
+    }
+
+
+def _distribution(found: Distribution | None) -> JSON | None:
+    if found is None:
+        return None
+    percentiles = {f"p{percent}": _estimate(one) for percent, one in found.percentiles.items()}
+    return {"mean": _estimate(found.mean), **percentiles}
+
+
+def _estimate(found: Estimate | TooFew) -> JSON:
+    return asdict(found)
+
+
+def verdict_rows(run: Run) -> list[JSON]:
+    """One entry per metric and pair of contenders."""
+    return [_rounded(_verdict(found, len(run.plan.prompts))) for found in verdicts(run)]
+
+
+def _verdict(found: Verdict, prompts: int) -> JSON:
+    compared = found.comparison
+    return {
+        "metric": found.metric.field,
+        "first": asdict(found.first),
+        "second": asdict(found.second),
+        "verdict": found.word,
+        "pairs": compared.pairs if compared else 0,
+        "unmatched": found.unmatched,
+        "ratio": compared.ratio if compared else None,
+        "ratio_low": compared.low if compared else None,
+        "ratio_high": compared.high if compared else None,
+        "difference": compared.difference if compared else None,
+        "effect": compared.effect if compared else None,
+        "p_value": compared.p_value if compared else None,
+        "more_pairs": compared.more if compared else None,
+        "more_runs": found.more_runs(prompts),
     }
 
 

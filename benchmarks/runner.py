@@ -1,15 +1,16 @@
-"""Carrying out a plan: one call at a time, on one connection pool, keeping every sample."""
+"""Carrying out a plan, on one connection pool, keeping every sample."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import groupby
 from typing import Protocol
 
 import httpx2
@@ -18,20 +19,25 @@ from django.db import connections
 from django.utils import timezone
 
 from agents.clients import Selection
+from benchmarks.budget import BudgetReached, Purse
 from benchmarks.keys import Keys, Source
-from benchmarks.measure import Departure, Sample, measure
+from benchmarks.measure import Sample, measure, note_departure
 from benchmarks.plan import Contender, Plan, Step
 from benchmarks.simulation import timing
+from benchmarks.slo import Slo
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.http import http_client
-from usage.admission import TooManyCalls
+from usage.admission import NotAdmitted, TooManyCalls
 from usage.ledger import Caller
 
 if sys.platform == "win32":
     new_event_loop = asyncio.new_event_loop
 else:  # as in the server; hears of an answer about a millisecond earlier
     from uvloop import new_event_loop
+
+
+STAGGER_SECONDS = 0.02
 
 
 class Progress(Protocol):
@@ -47,7 +53,8 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class Run:
-    """A plan and what has come of it so far."""
+    """A plan and what has come of it so far. `out_of_money` is a sentence: --max-cost or a budget
+    of the user has no room for the next call."""
 
     plan: Plan
     keys: Keys
@@ -57,6 +64,8 @@ class Run:
     interrupted: bool = False
     samples: list[Sample] = field(default_factory=list)
     refused: dict[Contender, str] = field(default_factory=dict)
+    out_of_money: str = ""
+    slo: Slo | None = None
 
     @property
     def contenders(self) -> list[Contender]:
@@ -98,15 +107,41 @@ def _no_long_pauses() -> Iterator[None]:
 
 async def carry_out(run: Run, progress: Progress) -> None:
     async with http_client() as http:
-        departure = Departure()
-        http.event_hooks["request"].append(departure)
+        http.event_hooks["request"].append(note_departure)
+        purse = Purse(run.plan.max_cost, run.plan.max_tokens)
         try:
             ready = _initialize(run, progress, http)
-            for step in run.plan.steps():
-                if step.contender in ready:
-                    await _take(run, step, ready[step.contender], progress, departure)
+            steps = [step for step in run.plan.steps() if step.contender in ready]
+            for _, section in groupby(steps, lambda step: (step.cold, step.prompt)):
+                await _take_all(run, list(section), ready, progress, purse)
         finally:
             await sync_to_async(connections.close_all)()
+
+
+async def _take_all(
+    run: Run,
+    steps: Iterable[Step],
+    ready: Mapping[Contender, Selection],
+    progress: Progress,
+    purse: Purse,
+) -> None:
+    """In order, at most `concurrency` at a time, the first ones a little apart: many streams
+    that start at once would slow one another down. No more are sent once the money is out."""
+    queue = iter(steps)
+
+    async def worker(number: int) -> None:
+        await asyncio.sleep(number * STAGGER_SECONDS)
+        for step in queue:
+            if run.out_of_money:
+                return
+            await _take(run, step, ready[step.contender], progress, purse)
+
+    if run.plan.concurrency == 1:
+        await worker(0)
+    else:
+        async with asyncio.TaskGroup() as workers:
+            for number in range(run.plan.concurrency):
+                workers.create_task(worker(number))
 
 
 def _initialize(
@@ -127,22 +162,30 @@ def _initialize(
 
 
 async def _take(
-    run: Run, step: Step, selection: Selection, progress: Progress, departure: Departure
+    run: Run, step: Step, selection: Selection, progress: Progress, purse: Purse
 ) -> None:
-    progress.started(step)
+    try:
+        async with purse.reserved(step) as taken:
+            progress.started(step)
+            sample = await _admitted(_measuring(run, step, selection))
+            taken.append(sample)
+    except (BudgetReached, NotAdmitted) as limit:
+        run.out_of_money = str(limit)
+        return
+    run.samples.append(sample)
+    progress.finished(sample)
+
+
+def _measuring(run: Run, step: Step, selection: Selection) -> Callable[[], Awaitable[Sample]]:
     simulated = run.keys.source == Source.SIMULATOR
-    measuring = partial(
+    return partial(
         measure,
         step=step,
         plan=run.plan,
         selection=selection,
         caller=run.caller,
-        departure=departure,
         timing=timing(run.plan.seed, step) if simulated else None,
     )
-    sample = await _admitted(measuring)
-    run.samples.append(sample)
-    progress.finished(sample)
 
 
 async def _admitted(measuring: Callable[[], Awaitable[Sample]]) -> Sample:

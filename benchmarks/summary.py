@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean, mean, median
 
 from benchmarks.measure import Sample
+from benchmarks.plan import Step
+from benchmarks.statistics import (
+    MINIMUM,
+    Estimate,
+    TooFew,
+    mean_estimate,
+    outliers,
+    percentile_estimate,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +100,47 @@ def percentile(values: Iterable[float], percent: float) -> float:
     """The smallest value that at least `percent` % of the values don't exceed (nearest rank)."""
     ranked = sorted(values)
     return ranked[max(math.ceil(len(ranked) * percent / 100), 1) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """How one figure scatters over the calls that have it; `percentiles` by percent."""
+
+    mean: Estimate
+    percentiles: Mapping[int, Estimate | TooFew]
+
+
+def distribution(values: Sequence[float], seed: int) -> Distribution | None:
+    """None without any value. The intervals are the same again for the same seed."""
+    if not values:
+        return None
+    return Distribution(
+        mean=mean_estimate(values, seed=seed),
+        percentiles={
+            percent: percentile_estimate(values, percent, seed=seed) for percent in MINIMUM
+        },
+    )
+
+
+def latencies(samples: Iterable[Sample]) -> list[float]:
+    return [sample.latency_ms for sample in samples if sample.ok]
+
+
+def first_tokens(samples: Iterable[Sample]) -> list[float]:
+    return [sample.ttft_ms for sample in samples if sample.ok and sample.ttft_ms is not None]
+
+
+def outlying(samples: Sequence[Sample]) -> list[Sample]:
+    """Whose time is far from the others' with the same contender and prompt: to look at, in
+    every figure all the same."""
+    groups: dict[Step, list[Sample]] = {}
+    for sample in samples:
+        if sample.ok and sample.latency_ms > 0:
+            same = replace(sample.step, order=0, run=0)
+            groups.setdefault(same, []).append(sample)
+    return [
+        sample
+        for group in groups.values()
+        for sample, far in zip(group, outliers(latencies(group)), strict=True)
+        if far
+    ]

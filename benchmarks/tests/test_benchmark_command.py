@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,38 @@ def test_one_provider_that_fails_does_not_fail_the_command(
 
     assert "Testing openai... ✗ overloaded" in said
     assert "GOOGLE (simulated):\n  Average Response Time" in said
+
+
+def test_it_stops_rather_than_pay_more_than_it_may(tmp_path: Path) -> None:
+    limits = ("--max-cost", "0.0002", "--max-tokens", "100", "--concurrency", "4")
+
+    code, said = refusal("--simulate", "--providers", "openai", *limits, output=tmp_path)
+
+    found = saved(tmp_path)
+    assert code == 3 and "--max-cost" in said and found["budget_reached"]
+    spent = sum(row.cost_usd or 0 for row in UsageRecord.objects.all())
+    assert 0 < spent <= Decimal("0.0002")
+    assert 0 < len(found["samples"]) == UsageRecord.objects.count() < 10
+
+
+def test_a_limit_can_not_be_kept_where_a_price_is_unknown(tmp_path: Path) -> None:
+    models = ("--providers", "openai", "--models", "openai=my-own-model")
+
+    code, said = refusal("--simulate", *models, "--max-cost", "1", output=tmp_path)
+
+    assert code == 2 and "no price is known for my-own-model" in said
+
+
+def test_calls_go_into_a_csv_file_too_and_never_over_one(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    options = ("--simulate", "--providers", "google", "--runs", "1", "--csv", str(path))
+
+    said = benchmark(*options, "--slo", "ttft=60000", output=tmp_path)
+
+    rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    assert [row["provider"] for row in rows] == ["google"] * 4
+    assert "Planned: 4 calls, for at most $" in said and "goodput: 100% of 3 calls" in said
+    assert refusal(*options, output=tmp_path)[0] == 2
 
 
 def command(*arguments: str, var: Path) -> subprocess.Popen[str]:

@@ -109,4 +109,5 @@ def test_the_reference_describes_every_field() -> None:
 
     parts = [found, found["plan"], found["environment"], *found["samples"], *found["summary"]]
     parts += [found["summary"][0]["mean"], found["harness_error_ms"]]
+    parts += [found["summary"][0]["latency_ms"], found["summary"][0]["latency_ms"]["p50"]]
     assert {name for part in parts for name in part} - described == set()

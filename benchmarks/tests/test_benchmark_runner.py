@@ -136,6 +136,14 @@ def test_a_key_that_can_not_be_used_takes_its_provider_out_of_the_run(simulator:
     assert {sample.step.contender.provider for sample in run.samples} == {"google", "anthropic"}
 
 
+def test_several_calls_at_a_time_are_each_timed_from_their_own_departure(simulator: Any) -> None:
+    run = run_with(simulated(simulator.url), runs=3, concurrency=4)
+
+    assert sorted(sample.step.order for sample in run.samples) == list(range(9))
+    for sample in run.samples:
+        assert sample.truth is not None and sample.latency_ms >= sample.truth.latency_ms
+
+
 def test_ctrl_c_keeps_what_has_been_measured(simulator: Any) -> None:
     run = run_with(simulated(simulator.url), stop_at=2)
 

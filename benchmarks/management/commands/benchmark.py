@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks import report, results
+from benchmarks.budget import unpriced
+from benchmarks.csv_file import csv_destination, save_csv
 from benchmarks.keys import Keys, Source, gather, of_environment, of_simulator, of_user
 from benchmarks.options import BadOption, add_options, wanted_models
 from benchmarks.plan import Plan
@@ -26,7 +28,7 @@ from benchmarks.simulator.server import SimulatorProcess
 from usage.ledger import Caller
 from usage.models import Surface
 
-USAGE, FAILED, INTERRUPTED = 2, 1, 130
+USAGE, FAILED, BUDGET, INTERRUPTED = 2, 1, 3, 130
 NO_KEYS = """There is no key to measure with. Set OPENAI_API_KEY, GOOGLE_API_KEY or \
 ANTHROPIC_API_KEY, or use --user NAME for the keys that a user has stored, or --simulate to try \
 it without any key."""
@@ -46,14 +48,18 @@ class Command(BaseCommand):
         wanted = _wanted(options)
         _refuse_unmigrated()
         path = _destination(options["output"])
+        csv_path = _csv_destination(options["csv"])
         with _keys(options, wanted) as (keys, caller):
             _print(console, report.title(keys))
             _print(console, report.available_keys(keys))
             if not keys.selections:
                 raise CommandError(NO_KEYS, returncode=USAGE)
-            run = Run(_plan(keys, options), keys, caller)
+            plan = _plan(keys, options)
+            _refuse_unpriced(plan)
+            _print(console, report.estimate(plan))
+            run = Run(plan, keys, caller, slo=options["slo"])
             _execute(console, run, path)
-        _finish(console, run, path)
+        _finish(console, run, path, csv_path)
 
 
 def _wanted(options: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -81,6 +87,22 @@ def _destination(output: str) -> Path:
         return results.destination(output, timezone.now())
     except results.BadOutput as error:
         raise CommandError(f"--output: {error}", returncode=USAGE) from None
+
+
+def _csv_destination(name: str | None) -> Path | None:
+    try:
+        return csv_destination(name) if name else None
+    except results.BadOutput as error:
+        raise CommandError(f"--csv: {error}", returncode=USAGE) from None
+
+
+def _refuse_unpriced(plan: Plan) -> None:
+    unknown = unpriced(plan.contenders, plan) if plan.max_cost is not None else []
+    if unknown:
+        names = ", ".join(contender.model for contender in unknown)
+        raise CommandError(
+            f"--max-cost can't be kept: no price is known for {names}.", returncode=USAGE
+        )
 
 
 @contextmanager
@@ -120,6 +142,8 @@ def _plan(keys: Keys, options: dict[str, Any]) -> Plan:
         warmup=options["warmup"],
         max_tokens=options["max_tokens"],
         timeout=options["timeout"],
+        concurrency=options["concurrency"],
+        max_cost=options["max_cost"],
     )
 
 
@@ -135,7 +159,7 @@ def _execute(console: Console, run: Run, path: Path) -> None:
         raise
 
 
-def _finish(console: Console, run: Run, path: Path) -> None:
+def _finish(console: Console, run: Run, path: Path, csv_path: Path | None) -> None:
     """Saves before it prints: a closed pipe must not cost the results."""
     if not run.samples:
         raise _nothing_measured(run)
@@ -147,8 +171,14 @@ def _finish(console: Console, run: Run, path: Path) -> None:
     if trouble:
         raise CommandError(trouble, returncode=FAILED)
     console.print(Text(f"\n✓ Results saved to: {saved}"), soft_wrap=True)
+    if csv_path:
+        _save_csv(console, run, csv_path)
     if run.interrupted:
         raise CommandError("Stopped: these are the results so far.", returncode=INTERRUPTED)
+    if run.out_of_money:
+        raise CommandError(
+            f"Stopped, with the results so far: {run.out_of_money}", returncode=BUDGET
+        )
     if not any(sample.ok for sample in run.samples):
         raise CommandError(
             f"All {len(run.samples)} calls failed. The first one: {run.samples[0].error}",
@@ -156,7 +186,19 @@ def _finish(console: Console, run: Run, path: Path) -> None:
         )
 
 
+def _save_csv(console: Console, run: Run, path: Path) -> None:
+    try:
+        save_csv(path, run)
+    except OSError as error:
+        raise CommandError(
+            f"The calls could not be saved to {path}: {error.strerror}.", returncode=FAILED
+        ) from None
+    console.print(Text(f"✓ Calls saved to: {path}"), soft_wrap=True)
+
+
 def _nothing_measured(run: Run) -> CommandError:
+    if run.out_of_money:
+        return CommandError(f"Stopped: {run.out_of_money}", returncode=BUDGET)
     if run.interrupted:
         return CommandError("Stopped before anything was measured.", returncode=INTERRUPTED)
     reasons = " ".join(run.refused.values())

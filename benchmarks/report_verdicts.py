@@ -1,0 +1,80 @@
+"""The part of the report that judges: how the times scatter, who wins, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from benchmarks.plan import Contender
+from benchmarks.runner import Run
+from benchmarks.statistics import MARGIN, MINIMUM, Comparison, Estimate, TooFew
+from benchmarks.summary import distribution, first_tokens, latencies, outlying
+from benchmarks.verdicts import Verdict, verdicts
+
+
+def spread(run: Run, name: str, values: Sequence[float]) -> Iterator[str]:
+    """One contender's figure over all prompts, as a line or two."""
+    found = distribution(values, run.plan.seed)
+    if found:
+        yield f"  {name}: mean {_interval(found.mean)}"
+        shown = [f"p{percent} {_interval(found.percentiles[percent])}" for percent in MINIMUM]
+        yield f"    {', '.join(shown)}"
+
+
+def spreads(run: Run, contender: Contender) -> Iterator[str]:
+    taken = [sample for sample in run.measured if sample.step.contender == contender]
+    yield from spread(run, "response time, ms", latencies(taken))
+    yield from spread(run, "first token, ms", first_tokens(taken))
+    far = len(outlying(taken))
+    if far:
+        yield f"  outliers: {far} of {len(taken)} calls (in all figures)"
+    if run.slo and taken:
+        share = run.slo.goodput(taken)
+        yield f"  goodput: {share:.0%} of {len(taken)} calls within {run.slo}"
+
+
+def _interval(found: Estimate | TooFew) -> str:
+    if isinstance(found, TooFew):
+        return str(found)
+    return f"{found.value:.0f} ({found.low:.0f} to {found.high:.0f})"
+
+
+def verdict_lines(run: Run, names: dict[Contender, str]) -> Iterator[str]:
+    """Nothing where only one contender took part."""
+    found = sorted(verdicts(run), key=lambda one: (_place(run, one.first), _place(run, one.second)))
+    for (first, second), same in groupby(found, lambda one: (one.first, one.second)):
+        yield ""
+        yield f"{names[first]} compared with {names[second]}:"
+        for one in same:
+            yield f"  {one.metric.label}: {_sentence(one, run, names)}"
+
+
+def _place(run: Run, contender: Contender) -> int:
+    return run.contenders.index(contender)
+
+
+def _sentence(one: Verdict, run: Run, names: dict[Contender, str]) -> str:
+    found = one.comparison
+    if found is None:
+        return "n/a"
+    aside = f", {one.unmatched} rounds without a pair" if one.unmatched else ""
+    return f"{_conclusion(one, found, run, names)} {_evidence(found)}{aside}"
+
+
+def _conclusion(one: Verdict, found: Comparison, run: Run, names: dict[Contender, str]) -> str:
+    if one.word in (one.metric.lower, one.metric.higher):
+        return f"{names[one.first]} is {one.word} by {abs(1 - found.ratio):.0%}"
+    if one.word == "no_difference":
+        return f"no difference of {MARGIN:.0%} or more"
+    if one.word == "refused":
+        return "no verdict, the error of the stopwatch is larger than the difference"
+    more = one.more_runs(len(run.plan.prompts))
+    return f"inconclusive, about {more} more {'run' if more == 1 else 'runs'} needed"
+
+
+def _evidence(found: Comparison) -> str:
+    p_value = "p < 0.001" if found.p_value < 0.001 else f"p {found.p_value:.3f}"
+    return (
+        f"(x{found.ratio:.2f}, {found.low:.2f} to {found.high:.2f}; effect {found.effect:+.2f}, "
+        f"{p_value}, {found.pairs} pairs)"
+    )
