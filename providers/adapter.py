@@ -11,8 +11,9 @@ import re
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import anyio
@@ -28,6 +29,7 @@ from providers.translation import clean, read_failure
 from providers.vocabulary import ChatRequest, ChatResult, Delta
 
 T = TypeVar("T")
+NEAR_SECONDS = 3.0  # for the list of models behind "near names"
 Exceptions = tuple[type[Exception], ...]
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~\w-]+:[\x20-\x7e]*", re.ASCII)
@@ -91,7 +93,12 @@ class Adapter(ABC):
 
     async def complete(self, request: ChatRequest) -> ChatResult:
         self._check(request)
-        return await self._guarded(self._complete(request))
+        try:
+            return await self._guarded(self._complete(request))
+        except errors.ModelNotFound as error:
+            failure = error
+        await self._suggest(failure, request.model)
+        raise failure
 
     async def models(self) -> list[str]:
         return sorted(await self._guarded(self._models()))
@@ -112,6 +119,8 @@ class Adapter(ABC):
                 failure = errors.StreamBroken(self.label, detail="it stopped in the middle")
         except Exception as error:
             failure = self._translated(error, begun)
+        if isinstance(failure, errors.ModelNotFound):
+            await self._suggest(failure, request.model)
         if failure:
             raise failure
 
@@ -137,6 +146,15 @@ class Adapter(ABC):
         except Exception as error:
             failure = self._translated(error, begun=False)
         raise failure
+
+    async def _suggest(self, failure: errors.ModelNotFound, model: str) -> None:
+        """Names near `model` from the provider's own list, which costs nothing to ask for. What
+        goes wrong with that is no news: the call has failed already."""
+        with suppress(Exception):
+            async with asyncio.timeout(NEAR_SECONDS):
+                known = await self._models()
+            if near := get_close_matches(model.removeprefix("models/"), known, n=3):
+                failure.suggest([clean(name, self._key) for name in near])
 
     @property
     def label(self) -> str:

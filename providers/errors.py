@@ -28,6 +28,7 @@ Always raised `from None`: the SDKs' own exceptions may hold the key in their ch
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 class ProviderError(Exception):
@@ -110,6 +111,12 @@ class ModelNotFound(ProviderError):
 
     status = 404
     code = "model_not_found"
+    near: tuple[str, ...] = ()
+
+    def suggest(self, names: Sequence[str]) -> None:
+        """Adds names that this key reaches and that look like the one asked for."""
+        self.near = tuple(names)
+        self.args = (f"{self} Near names: {', '.join(names)}.",)
 
 
 class InvalidRequest(ProviderError):

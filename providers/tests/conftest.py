@@ -75,3 +75,36 @@ def subject(
     request: pytest.FixtureRequest, simulator: SimulatorThread, http: httpx2.AsyncClient
 ) -> Subject:
     return Subject(request.param, simulator, http)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tells the reports, which may come from another process, what was promised by whom."""
+    for item in items:
+        mark = item.get_closest_marker("contract")
+        if mark and isinstance(item, pytest.Function):
+            item.user_properties.append(
+                ("contract", (mark.args[0], item.callspec.params["subject"]))
+            )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The contract as one table: promises down, providers across, the number of checks in it."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "contract" and (report.when == "call" or outcome != "passed"):
+                    cells.setdefault(tuple(value), []).append(outcome)
+    if not cells:
+        return
+    width = max(len(what) for what, _ in cells) + 2
+    terminalreporter.section("providers: the contract")
+    terminalreporter.line(" " * width + "".join(f"{name:19}" for name in registry.names()))
+    for what in sorted({what for what, _ in cells}, key=lambda what: ("error:" in what, what)):
+        row = (_cell(cells.get((what, name), [])) for name in registry.names())
+        terminalreporter.line(f"{what:{width}}" + "".join(f"{cell:19}" for cell in row))
+
+
+def _cell(outcomes: list[str]) -> str:
+    bad = sum(outcome != "passed" for outcome in outcomes)
+    return f"{bad} of {len(outcomes)} FAILED" if bad else f"ok {len(outcomes)}" if outcomes else "-"

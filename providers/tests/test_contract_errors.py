@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -17,6 +17,7 @@ from providers.adapter import Adapter
 from providers.tests.conftest import FAST, Subject
 from providers.vocabulary import ChatRequest, Delta, Tool
 
+Kind = type[errors.ProviderError]
 Way = Callable[[Adapter, ChatRequest], Coroutine[Any, Any, object]]
 
 
@@ -82,7 +83,13 @@ async def failure(
     return caught.value
 
 
-@pytest.mark.parametrize(("way", "fault", "kind"), CELLS)
+def of_contract(cells: Sequence[tuple[Way, str, Kind]]) -> Iterator[Any]:
+    for way, fault, kind in cells:
+        mark = pytest.mark.contract(f"error: {kind.code}")
+        yield pytest.param(way, fault, kind, marks=mark, id=f"{way.__name__}-{fault}")
+
+
+@pytest.mark.parametrize(("way", "fault", "kind"), list(of_contract(CELLS)))
 async def test_a_fault_becomes_our_own_error(
     subject: Subject, way: Way, fault: str, kind: type[errors.ProviderError]
 ) -> None:
@@ -93,17 +100,35 @@ async def test_a_fault_becomes_our_own_error(
     assert "http" not in str(error)
 
 
+@pytest.mark.contract("error: authentication_failed")
 async def test_a_key_of_nobody_is_refused(subject: Subject) -> None:
     error = await failure(subject, complete, "sk-proj-nobodys-key-0123456789")
     assert type(error) is errors.AuthenticationFailed
 
 
+@pytest.mark.contract("error: model_not_found")
 async def test_an_unknown_model_is_said_to_be_one(subject: Subject) -> None:
     request = ChatRequest(model="no-such-model", messages=subject.ask().messages)
-    error = await failure(subject, complete, subject.key(), request)
-    assert type(error) is errors.ModelNotFound
+    for way in (complete, stream):
+        error = await failure(subject, way, subject.key(), request)
+        assert type(error) is errors.ModelNotFound
 
 
+@pytest.mark.contract("error: model_not_found")
+async def test_an_unknown_model_is_answered_with_near_names_of_the_providers_own(
+    subject: Subject,
+) -> None:
+    known = (await subject.client().models())[0]
+    request = ChatRequest(model=f"x{known}", messages=subject.ask().messages)
+    for way in (complete, stream):
+        error = await failure(subject, way, subject.key(), request)
+        assert isinstance(error, errors.ModelNotFound)
+        assert known in error.near
+        assert known in str(error)
+        assert chain(error) == [error]
+
+
+@pytest.mark.contract("error: invalid_request")
 async def test_an_invalid_request_is_refused_as_such(subject: Subject) -> None:
     tool = Tool("get_time", "", {"type": "object", "properties": {}})
     request = subject.ask(tools=(tool,), tool_choice="no_such_tool")
@@ -112,6 +137,7 @@ async def test_an_invalid_request_is_refused_as_such(subject: Subject) -> None:
     assert error.detail
 
 
+@pytest.mark.contract("error: rate_limited")
 async def test_a_rate_limit_says_how_long_to_wait(subject: Subject) -> None:
     request = subject.ask(headers={**FAST, "x-sim-retry-after": "7"})
     error = await failure(subject, complete, subject.key("429"), request)
@@ -125,6 +151,7 @@ async def test_an_error_names_the_providers_request(subject: Subject) -> None:
     assert bool(error.request_id) is (subject.provider != "google")  # Google sends none
 
 
+@pytest.mark.contract("error: connection_failed")
 async def test_no_answer_at_all_is_a_failed_connection(subject: Subject) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, not listening: refuses at once
@@ -134,6 +161,7 @@ async def test_no_answer_at_all_is_a_failed_connection(subject: Subject) -> None
             assert type(error) is errors.ConnectionFailed
 
 
+@pytest.mark.contract("error: stream_broken")
 async def test_what_arrived_before_a_break_is_delivered(subject: Subject) -> None:
     seen: list[object] = []
     with pytest.raises(errors.StreamBroken):

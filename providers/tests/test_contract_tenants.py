@@ -45,6 +45,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.contract("64 keys at once")
 async def test_64_calls_at_once_go_out_each_under_its_own_key(subject: Subject) -> None:
     keys = [subject.key() for _ in range(64)]
 
