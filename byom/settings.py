@@ -309,7 +309,6 @@ CUSTOM_BASE_URLS = env.flag("BYOM_CUSTOM_BASE_URLS", not PRODUCTION)
 # What such a URL may reach beyond the public internet; in development a model server at home.
 BASE_URL_ALLOW = env.items("BYOM_BASE_URL_ALLOW", "" if PRODUCTION else "localhost,127.0.0.1,[::1]")
 CALL_TIMEOUT_SECONDS = env.integer("BYOM_CALL_TIMEOUT_SECONDS", 120, at_least=1)
-CALLS_PER_MINUTE = env.integer("BYOM_CALLS_PER_MINUTE", 600, at_least=1)
 # What a budget sets aside for the answer of a call that states no limit of its own.
 RESERVE_OUTPUT_TOKENS = env.integer("BYOM_RESERVE_OUTPUT_TOKENS", 4096, at_least=1)
 # How long it does so for a call of which nothing more is heard.
@@ -333,6 +332,19 @@ CREDENTIAL_LIMITS = {
     "changes of keys": env.integer("BYOM_LIMIT_KEY_CHANGES", 10, at_least=1),
     "tests of keys": env.integer("BYOM_LIMIT_KEY_TESTS", 20, at_least=1),
     "looks at single keys": env.integer("BYOM_LIMIT_KEY_READS", 50, at_least=1),
+}
+# Of provider calls, by who is limited: calls and tokens a minute, calls at the same time.
+RATE_LIMITS = {
+    holder: {
+        "calls": env.integer(f"BYOM_{prefix}CALLS_PER_MINUTE", calls),
+        "tokens": env.integer(f"BYOM_{prefix}TOKENS_PER_MINUTE", 0),
+        "concurrent": env.integer(f"BYOM_{prefix}CONCURRENT_CALLS", 0),
+    }
+    for holder, prefix, calls in (
+        ("user", "", 600),
+        ("access token", "ACCESS_TOKEN_", 0),
+        ("credential", "KEY_", 0),
+    )
 }
 PURGE_AFTER_DAYS = env.integer("BYOM_PURGE_AFTER_DAYS", 30)
 

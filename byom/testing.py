@@ -20,7 +20,7 @@ os.environ.update(
 )
 
 from byom.settings import *  # noqa: E402, F403
-from byom.settings import CREDENTIAL_LIMITS, DATABASES, SQLITE, SYSTEM_KEYS  # noqa: E402
+from byom.settings import CREDENTIAL_LIMITS, DATABASES, RATE_LIMITS, SQLITE, SYSTEM_KEYS  # noqa: E402
 
 if DATABASES["default"]["ENGINE"] == SQLITE["ENGINE"]:
     # A file, not memory: threads of a live server share it as they would share the real one.
@@ -38,5 +38,5 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 # Real keys in the environment serve only the tests that ask for them (marker requires_api).
 SYSTEM_KEYS = dict.fromkeys(SYSTEM_KEYS, "")
-CALLS_PER_MINUTE = 100_000
+RATE_LIMITS = {holder: dict.fromkeys(limits, 0) for holder, limits in RATE_LIMITS.items()}
 CREDENTIAL_LIMITS = dict.fromkeys(CREDENTIAL_LIMITS, 100_000)

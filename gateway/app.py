@@ -21,6 +21,7 @@ from gateway.catalogue import reachable
 from gateway.dialects import access_token, error_bytes, passing_query
 from gateway.errors import ClientGone, GatewayError, KeyInAddress
 from gateway.exchange import Exchange, Receive, Scope, Send
+from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
 from gateway.routes import Route, lists_models, route, spoken
 from gateway.selection import Chosen, admitted, authenticate, in_database
@@ -117,4 +118,5 @@ async def _refuse(exchange: Exchange, error: Any) -> None:
         headers.append(("retry-after", str(math.ceil(wait))))
     if status != error.status:
         headers.append(("x-should-retry", "false"))
+    headers += rate_headers(dialect, getattr(error, "remaining", ()))
     await exchange.answer(status, headers, body)

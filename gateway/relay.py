@@ -21,6 +21,7 @@ from gateway.asked import Asked, prompt_characters
 from gateway.dialects import Dialect, error_bytes
 from gateway.errors import ClientGone
 from gateway.exchange import Exchange
+from gateway.rate_headers import rate_headers
 from gateway.routes import Operation
 from gateway.selection import in_database
 from gateway.taps import StreamTap, read_whole
@@ -155,7 +156,8 @@ class Relay:
         """All of a stream but what the tap holds back. A closed one is read to the end of its
         connection, which can be used again then, though not for long."""
         deadline.reschedule(None)
-        headers = [*_passing(response), *_STREAM_HEADERS, *self._receipt()]
+        theirs = _passing(response)
+        headers = [*theirs, *_STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers)
         self.begun = True
         async for chunk in response.aiter_raw():
@@ -195,7 +197,8 @@ class Relay:
         else:
             self.reading = reading
             record = await self._settle(Status.OK)
-            await self.exchange.answer(200, [*whole.headers, *self._receipt(record)], whole.body)
+            headers = [*whole.headers, *self._receipt(record), *self._limits(whole.headers)]
+            await self.exchange.answer(200, headers, whole.body)
 
     async def _refuse(self, whole: Whole) -> None:
         """The provider's own words, with the key taken out should they repeat it."""
@@ -245,6 +248,12 @@ class Relay:
             request_id=self.request_id,
             is_free=self.order.does.is_free,
         )
+
+    def _limits(self, theirs: Pairs) -> Pairs:
+        """Our own rate limits, where the provider has said nothing of its own."""
+        if self.call.hold is None or any(name.startswith(_RATE_LIMITS) for name, _ in theirs):
+            return []
+        return [*rate_headers(self.order.dialect, self.call.hold.remaining)]
 
     def _receipt(self, record: UsageRecord | None = None) -> Iterator[tuple[str, str]]:
         """The receipt's headers; what is known only at the end comes with the `record`."""

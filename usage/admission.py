@@ -2,6 +2,8 @@
 
     NotAdmitted
     ├── TooManyCalls   faster than the limit of calls a minute
+    │   ├── TooManyTokens  faster than the limit of tokens a minute
+    │   └── TooManyAtOnce  as many calls are under way as may be
     ├── BudgetSpent    a hard budget has no room for the most that the call can cost
     └── PriceUnknown   a budget wants to know the price of every call
 
@@ -14,15 +16,14 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.utils import timezone
 
-from credentials.limits import buckets
 from providers.vocabulary import Usage
 from usage.budget_models import Budget, Unit
 from usage.budgets import Intent, NoPrice, NoRoom, next_room, reserve
 from usage.ledger import OpenCall
 from usage.prices import most_that_it_costs
+from usage.rates import Hold, LimitReached, take
 from usage.signals import call_refused
 from usage.templatetags.usage_format import count, usd
 
@@ -41,10 +42,30 @@ class NotAdmitted(Exception):
 
 
 class TooManyCalls(NotAdmitted):
-    """You are making calls faster than the limit of {limit} a minute. Wait {seconds} seconds."""
+    """The limit of {limit} calls a minute for this {holder} is reached. Wait {seconds} seconds."""
 
     code = "too_many_calls"
     retry_after: float
+
+    def __init__(self, reached: LimitReached) -> None:
+        self.remaining = reached.remaining
+        super().__init__(reached.wait, limit=f"{reached.limit:,}", holder=reached.holder)
+
+
+class TooManyTokens(TooManyCalls):
+    """The limit of {limit} tokens a minute for this {holder} is reached. Wait {seconds} seconds."""
+
+    code = "too_many_tokens"
+
+
+class TooManyAtOnce(TooManyCalls):
+    """As many calls are under way for this {holder} as may be at the same time: {limit}. Try again
+    when one of them has ended."""
+
+    code = "too_many_at_once"
+
+
+TOO_MANY = {"calls": TooManyCalls, "tokens": TooManyTokens, "concurrent": TooManyAtOnce}
 
 
 class BudgetSpent(NotAdmitted):
@@ -77,11 +98,24 @@ def admit(call: OpenCall, most: Usage) -> None:
 
 
 def _admit(call: OpenCall, most: Usage) -> None:
-    user_id = call.caller.user_id
-    wait = buckets().take(f"calls:{user_id}", settings.CALLS_PER_MINUTE, 60.0)
-    if wait:
-        raise TooManyCalls(wait, limit=settings.CALLS_PER_MINUTE)
-    _set_aside(call, most)
+    call.hold = _hold(call, most)
+    try:
+        _set_aside(call, most)
+    except Exception:
+        call.hold.cancel()
+        raise
+
+
+def _hold(call: OpenCall, most: Usage) -> Hold:
+    holders = {
+        "user": call.caller.user_id,
+        "access token": call.caller.access_token_id,
+        "credential": call.payer.credential_id,
+    }
+    try:
+        return take(call.id, holders, most.input_tokens)
+    except LimitReached as reached:
+        raise TOO_MANY[reached.kind](reached) from None
 
 
 def _set_aside(call: OpenCall, most: Usage) -> None:

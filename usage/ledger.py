@@ -17,6 +17,7 @@ from providers.vocabulary import Usage
 from usage import budgets
 from usage.models import Status, Surface, UsageRecord, UsageSource
 from usage.prices import FREE, price_of
+from usage.rates import Hold
 from usage.signals import call_settled
 
 CHARACTERS_PER_TOKEN = 4  # the usual rule of thumb for English; only where nothing was reported
@@ -77,6 +78,7 @@ class OpenCall:
         self.payer = payer
         self.retries = 0
         self.warnings: tuple[str, ...] = ()  # of soft budgets, said when it was admitted
+        self.hold: Hold | None = None  # what admission took of its rate limits
         self._started_at = timezone.now()
         self.start = perf_counter()
         self._first: float | None = None
@@ -125,6 +127,8 @@ class OpenCall:
         The credential learns how it went too: `error_code` and `reason` (a sentence) may put it
         into quarantine.
         """
+        if self.hold:
+            self.hold.settle(usage.input_tokens + usage.output_tokens)
         end = self._end or perf_counter()
         latency = end - self.start
         payer = self.payer

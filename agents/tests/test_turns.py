@@ -220,7 +220,8 @@ def test_a_deleted_session_leaves_its_calls_in_the_ledger(api: APIClient, simula
 def test_too_many_calls_are_refused_with_a_time_to_wait(
     api: APIClient, simulator: Any, settings: Any
 ) -> None:
-    settings.CALLS_PER_MINUTE = 1
+    one_call = {"calls": 1, "tokens": 0, "concurrent": 0}
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "user": one_call}
     session = start(api)
     assert say(api, session).status_code == 201
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -158,7 +159,8 @@ def test_the_providers_limit_is_passed_on_with_its_waiting_time(
 def test_our_own_limit_is_a_rate_limit_error_with_a_waiting_time(
     simulator: SimulatorThread, place: Place, settings: Any
 ) -> None:
-    settings.CALLS_PER_MINUTE = 1
+    one_call = {"calls": 1, "tokens": 0, "concurrent": 0}
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "user": one_call}
     with suppress(openai.RateLimitError):
         run(OpenAI().complete(place, **QUICK))
     error = refusal(OpenAI(), place)
@@ -166,6 +168,9 @@ def test_our_own_limit_is_a_rate_limit_error_with_a_waiting_time(
     assert isinstance(error, openai.RateLimitError)
     assert 1 <= int(error.response.headers["retry-after"]) <= 60
     assert error.code == "too_many_calls"
+    assert error.response.headers["x-ratelimit-limit-requests"] == "1"
+    assert error.response.headers["x-ratelimit-remaining-requests"] == "0"
+    assert re.fullmatch(r"\d+s|1m0s", error.response.headers["x-ratelimit-reset-requests"])
 
 
 def test_a_model_of_another_dialect_is_refused_with_the_address_to_use(

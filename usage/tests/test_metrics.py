@@ -76,7 +76,8 @@ def test_a_model_that_anybody_may_make_up_gets_no_label_of_its_own(alice: User) 
 
 
 def test_refusals_count_by_reason(alice: User, settings: Any) -> None:
-    settings.CALLS_PER_MINUTE = 1
+    one_call = {"calls": 1, "tokens": 0, "concurrent": 0}
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "user": one_call}
     before = value("byom_calls_refused_total", reason="too_many_calls")
     admit(opened(alice), Usage())
 

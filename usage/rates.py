@@ -1,0 +1,145 @@
+"""Rate limits of calls: how many a minute, how many tokens a minute, how many at the same time;
+for each user, access token and credential.
+
+A call is let in while there is room for what goes into it. What it used is known only at its end
+and settled then; that may leave a debt, which later calls wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.conf import settings
+
+from credentials.limits import Demand, Place, Standing, buckets
+
+MINUTE = 60.0
+LEASE_SECONDS = 900.0  # a call that was lost with its process gives its place back after this
+BUSY_SECONDS = 1.0  # nobody knows when a call will end: ask again soon
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Per minute, and at the same time. 0 is no limit."""
+
+    calls: int
+    tokens: int
+    concurrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What a caller may know: of `limit` a minute so many are left; full again in seconds."""
+
+    kind: str
+    limit: int
+    left: int
+    full_in: float
+
+
+class LimitReached(Exception):
+    """Which limit it was. `admission` says it to people."""
+
+    def __init__(
+        self, kind: str, holder: str, limit: int, wait: float, remaining: tuple[Remaining, ...] = ()
+    ) -> None:
+        self.kind, self.holder, self.limit, self.wait = kind, holder, limit, wait
+        self.remaining = remaining
+        super().__init__(type(self).__doc__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a call has taken of its limits. Give it back once, by `settle` or `cancel`."""
+
+    call_id: str
+    demands: tuple[Demand, ...]
+    places: tuple[Place, ...]
+    remaining: tuple[Remaining, ...]
+
+    def settle(self, tokens: int) -> None:
+        """The call is over and has used `tokens`."""
+        differences = [
+            replace(demand, cost=tokens - demand.cost)
+            for demand in self.demands
+            if _kind(demand) == "tokens"
+        ]
+        self._give_back(differences)
+
+    def cancel(self) -> None:
+        """The call was not made after all."""
+        self._give_back([replace(demand, cost=-demand.cost) for demand in self.demands])
+
+    def _give_back(self, demands: list[Demand]) -> None:
+        if self.places:
+            buckets().leave(self.places, self.call_id)
+        if demands:
+            buckets().adjust(demands)
+
+
+def take(call_id: object, holders: Mapping[str, Any], tokens: int) -> Hold:
+    """Lets a call in that puts `tokens` into the model. `holders` are ids by kind (user,
+    access token, credential). Raises LimitReached; nothing is taken then."""
+    places = tuple(_places(holders))
+    demands = tuple(_demands(holders, tokens))
+    if places and (full := buckets().enter(places, str(call_id), LEASE_SECONDS)):
+        kind, holder, limit = _told(full)
+        raise LimitReached(kind, holder, limit, BUSY_SECONDS)
+    standings = buckets().take_all(demands) if demands else []
+    remaining = tuple(_remaining(demands, standings))
+    waits = [standing.wait for standing in standings]
+    if any(waits):
+        buckets().leave(places, str(call_id))
+        kind, holder, limit = _told(demands[waits.index(max(waits))].key)
+        raise LimitReached(kind, holder, limit, max(waits), remaining)
+    return Hold(str(call_id), demands, places, remaining)
+
+
+def limits_of(holder: str) -> Limits:
+    return Limits(**settings.RATE_LIMITS[holder])
+
+
+def _places(holders: Mapping[str, Any]) -> Iterator[Place]:
+    for holder, pk in holders.items():
+        if pk is not None and (most := limits_of(holder).concurrent):
+            yield Place(f"concurrent:{holder}:{pk}", most)
+
+
+def _demands(holders: Mapping[str, Any], tokens: int) -> Iterator[Demand]:
+    for holder, pk in holders.items():
+        limits = limits_of(holder)
+        if pk is not None and limits.calls:
+            yield Demand(f"calls:{holder}:{pk}", limits.calls, MINUTE)
+        if pk is not None and limits.tokens:
+            cost = min(tokens, limits.tokens)  # what never fits waits for a full bucket
+            yield Demand(f"tokens:{holder}:{pk}", limits.tokens, MINUTE, cost)
+
+
+def _kind(demand: Demand) -> str:
+    return demand.key.partition(":")[0]
+
+
+def _told(key: str) -> tuple[str, str, int]:
+    """Kind, holder and limit of a bucket or place, by its key."""
+    kind, holder, _ = key.split(":", 2)
+    limit: int = getattr(limits_of(holder), kind)
+    return kind, holder, limit
+
+
+def _remaining(demands: tuple[Demand, ...], standings: list[Standing]) -> Iterator[Remaining]:
+    """For calls and for tokens the limit that is nearest to being reached."""
+    for kind in ("calls", "tokens"):
+        left = [
+            (_left(demand, standing), demand.capacity, standing.full_in)
+            for demand, standing in zip(demands, standings, strict=True)
+            if _kind(demand) == kind
+        ]
+        if left:
+            fewest, limit, full_in = min(left)
+            yield Remaining(kind, limit, fewest, full_in)
+
+
+def _left(demand: Demand, standing: Standing) -> int:
+    return max(0, int(demand.capacity * (1 - standing.full_in / demand.seconds) + 1e-6))
