@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from asgiref.sync import sync_to_async
 
@@ -19,7 +19,6 @@ from providers.errors import ProviderError
 from providers.http import http_client
 from providers.vocabulary import ChatRequest, ChatResult, Delta, Text, Usage
 from usage.admission import admit
-from usage.ceiling import ceiling
 from usage.ledger import OpenCall, estimated_tokens
 from usage.models import Status, UsageRecord, UsageSource
 
@@ -88,7 +87,8 @@ async def call(
     failed). Closing the generator early, or cancelling it, stops the provider's work and
     settles what had arrived as cancelled, by estimate.
     """
-    await sync_to_async(admit)(entry, _most(request))
+    plan = Plan(selection, request)
+    await sync_to_async(admit)(entry, plan.most())
     entry.begin()
     tally = Tally(request)
     result: ChatResult | None = None
@@ -99,7 +99,7 @@ async def call(
                 tries(
                     entry=entry,
                     http=http,
-                    plan=Plan(selection, request),
+                    plan=plan,
                     fallback=fallback,
                     max_retries=max_retries,
                 )
@@ -125,14 +125,6 @@ async def call(
         raise
     assert result is not None, "a provider client's stream ends with a ChatResult or raises"
     yield Answer(result, await _settle(entry, tally, result))
-
-
-def _most(request: ChatRequest) -> Usage:
-    """Of what goes to the model; `extra` may raise the limit of the answer."""
-    said = [asdict(message) for message in request.messages]
-    tools = [asdict(tool) for tool in request.tools]
-    body = {**request.extra, "said": said, "system": request.system, "tools": tools}
-    return ceiling({**body, "schema": request.response_schema}, max_tokens=request.max_tokens)
 
 
 async def _settle(entry: OpenCall, tally: Tally, result: ChatResult) -> UsageRecord:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import httpx2
 from asgiref.sync import sync_to_async
@@ -22,6 +22,8 @@ from providers import registry
 from providers.capabilities import lacking
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest, ChatResult, Delta, Usage
+from usage.admission import NotAdmitted, readmit
+from usage.ceiling import ceiling
 from usage.ledger import OpenCall
 from usage.models import Status, UsageSource
 
@@ -35,6 +37,14 @@ class Plan:
 
     selection: Selection
     request: ChatRequest
+
+    def most(self) -> Usage:
+        """The most that it can use; `extra` may raise the limit of the answer."""
+        request = self.request
+        said = [asdict(message) for message in request.messages]
+        tools = [asdict(tool) for tool in request.tools]
+        body = {**request.extra, "said": said, "system": request.system, "tools": tools}
+        return ceiling({**body, "schema": request.response_schema}, max_tokens=request.max_tokens)
 
 
 # Made only when its turn comes, as it reads the database. Raises what `select` raises.
@@ -65,7 +75,7 @@ async def tries(
         except ProviderError as error:
             following = None
             if error.retryable and not streamed:
-                following = await sync_to_async(_next)(rest)
+                following = await sync_to_async(_next)(entry, rest)
             if following is None:
                 raise
             if not isinstance(error, Suspended):  # then nothing was sent
@@ -111,17 +121,28 @@ def _wait_before_retry(error: ProviderError, retries: int) -> float | None:
     return wait if wait <= LONGEST_WAIT else None
 
 
-def _next(rest: Iterator[Fallback]) -> Plan | None:
-    """The next plan of the chain that can be carried out; one whose key can't be used, or whose
-    provider can't do what is asked, is passed over."""
+def _next(entry: OpenCall, rest: Iterator[Fallback]) -> Plan | None:
+    """The next plan of the chain that can be carried out. One whose key can't be used, whose
+    provider can't do what is asked, or whose budget has no room, is passed over."""
     for fallback in rest:
         try:
             plan = fallback()
-        except (SelectionError, CredentialError, registry.UnknownProvider):
+            if lacking(plan.request, registry.get(plan.selection.provider).capabilities):
+                continue
+            _readmit(entry, plan)
+        except (SelectionError, CredentialError, registry.UnknownProvider, NotAdmitted):
             continue
-        if not lacking(plan.request, registry.get(plan.selection.provider).capabilities):
-            return plan
+        return plan
     return None
+
+
+def _readmit(entry: OpenCall, plan: Plan) -> None:
+    """By the plan's payer, which is not yet the call's: the try before has its row to come."""
+    before, entry.payer = entry.payer, plan.selection.payer
+    try:
+        readmit(entry, plan.most())
+    finally:
+        entry.payer = before
 
 
 async def _settle_try(entry: OpenCall, error: ProviderError) -> None:

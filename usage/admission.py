@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from providers.vocabulary import Usage
 from usage.budget_models import Budget, Unit
-from usage.budgets import Intent, NoPrice, NoRoom, next_room, reserve
+from usage.budgets import Intent, NoPrice, NoRoom, cancel, next_room, reserve
 from usage.ledger import OpenCall
 from usage.prices import most_that_it_costs
 from usage.rates import Hold, LimitReached, take
@@ -95,6 +95,13 @@ def admit(call: OpenCall, most: Usage) -> None:
     except NotAdmitted as error:
         call_refused.send_robust(OpenCall, error=error)
         raise
+
+
+def readmit(call: OpenCall, most: Usage) -> None:
+    """For a call that goes on with another payer: what it had set aside is given back, and set
+    aside anew. As to how many calls a minute, it is still one. Raises BudgetSpent, PriceUnknown."""
+    cancel(call.id)
+    _set_aside(call, most)
 
 
 def _admit(call: OpenCall, most: Usage) -> None:

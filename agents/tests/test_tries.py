@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from agents.models import AgentSession
+from agents.services import create_session
+from agents.turns import begin_turn, whole_turn
 from credentials.models import LLMCredential
 from credentials.tests.factories import CredentialFactory
-from usage.models import UsageRecord
+from usage.models import Budget, Reservation, Surface, UsageRecord
 
 pytestmark = [
     pytest.mark.django_db,
@@ -154,3 +159,56 @@ def test_the_chain_takes_over_at_once_from_a_suspended_key(
 
     assert say(api, messages).json()["receipt"]["provider"] == "google"
     assert UsageRecord.objects.get().retries == 0
+
+
+def test_a_key_of_the_chain_whose_budget_has_no_room_is_passed_over(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    down = CredentialFactory.create(owner=alice, key=DOWN)
+    poor = CredentialFactory.create(owner=alice)
+    good = CredentialFactory.create(owner=alice, provider="google")
+    Budget.objects.create(name="Poor", limit_units=1, credential=poor)
+    whole = Budget.objects.create(name="All", limit_units=10**12, user=alice)
+
+    receipt = say(api, start(api, down, by(poor), by(good))).json()["receipt"]
+    assert receipt["credential_id"] == str(good.pk)
+    whole.refresh_from_db()
+    assert (whole.reserved_units, whole.spent_units > 0) == (0, True)
+    assert not Reservation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_turns_of_two_users_that_fall_back_at_once_stay_under_their_own_keys(
+    alice: User, bob: User, simulator: Any
+) -> None:
+    sessions = await sync_to_async(falling_back)([alice, bob], count=24)
+    await asyncio.gather(*(one_turn(session) for session in sessions))
+
+    final = [row async for row in UsageRecord.objects.filter(attempt_of=None)]
+    assert len(final) == 24 and {row.status for row in final} == {"ok"}
+    rows = [row async for row in UsageRecord.objects.select_related("credential")]
+    assert all(row.credential and row.credential.owner_id == row.user_id for row in rows)
+    for user in (alice, bob):
+        used = sum(row.user_id == user.pk for row in final)
+        assert calls_of(simulator, f"sk-ant-sim-ok-{user.username}") == used == 12
+
+
+def falling_back(people: list[User], *, count: int) -> list[AgentSession]:
+    """Each person's sessions on a key of theirs that fails, with one behind it that works."""
+    sessions = []
+    for number in range(count // len(people)):
+        for person in people:
+            name = f"{person.username}-{number}"
+            down = CredentialFactory.create(owner=person, key=f"sk-sim-500-{name}")
+            good = LLMCredential.objects.filter(owner=person, provider="anthropic").first()
+            good = good or CredentialFactory.create(
+                owner=person, provider="anthropic", key=f"sk-ant-sim-ok-{person.username}"
+            )
+            chain = [by(good)]
+            sessions.append(create_session(owner=person, credential_id=down.pk, fallback=chain))
+    return sessions
+
+
+async def one_turn(session: AgentSession) -> None:
+    turn = await sync_to_async(begin_turn)(session=session, text="Hello", surface=Surface.API)
+    await whole_turn(turn)
