@@ -15,7 +15,7 @@ from byom.routing import OptionalSlashRouter
 from credentials.api import CredentialViewSet
 from credentials.audit_api import AuditEventViewSet
 from credentials.token_api import AccessTokenViewSet
-from usage.api import UsageRecordViewSet
+from usage.api import SummaryView, UsageRecordViewSet
 from usage.metrics_views import metrics
 
 router = OptionalSlashRouter()
@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
+    re_path(r"^api/v1/usage/summary/?$", SummaryView.as_view(), name="usage-summary"),
     path("api/v1/", include((router.urls, "api"))),
     re_path(r"^api/v1/users/me/policy/?$", PolicyView.as_view(), name="policy"),
     re_path(r"^api/", views.unknown_api_address),

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from agents.models import AgentSession
 from byom.errors import NOT_FOUND
 from credentials.models import LLMCredential
-from usage.models import UsageRecord
+from usage.summary import totals_of
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -19,7 +19,7 @@ def home(request: HttpRequest) -> HttpResponse:
         context |= {
             "credentials": LLMCredential.objects.owned_by(request.user).active(),
             "sessions": AgentSession.objects.owned_by(request.user)[:5],
-            "totals": UsageRecord.objects.visible_to(request.user).totals(),
+            "totals": totals_of(request.user.pk),
         }
     return render(request, "home.html", context)
 

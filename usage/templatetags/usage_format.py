@@ -50,3 +50,9 @@ def count(number: int | None) -> str:
 @register.filter
 def provider_label(name: str) -> str:
     return registry.label(name)
+
+
+@register.filter
+def share(part: float | None) -> str:
+    """`99.5%`; a dash of nothing."""
+    return "–" if part is None else f"{part:.1%}".replace(".0%", "%")
