@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path
 
 from byom.readonly_admin import ReadOnlyAdmin
+from providers import registry
 from usage.budget_forms import LimitForm
 from usage.models import (
     Budget,
     DailyUsage,
     PendingRollup,
+    PriceOverride,
     Reservation,
     RollupLock,
     UsageRecord,
 )
+
+NO_PRICE_ROWS = 200
 
 
 @admin.register(UsageRecord)
@@ -67,3 +78,41 @@ class BudgetAdmin(admin.ModelAdmin):
 class ReservationAdmin(ReadOnlyAdmin):
     list_display = ("call_id", "budget", "units", "expires_at")
     list_select_related = ("budget",)
+
+
+@admin.register(PriceOverride)
+class PriceOverrideAdmin(admin.ModelAdmin):
+    """Prices that staff enter. For calls of the past, `manage.py reprice` books them."""
+
+    list_display = (
+        "model", "provider", "effective_from", "input_mtok", "output_mtok", "cache_read_mtok",
+        "cache_write_mtok", "reasoning_mtok", "long_above", "note",
+    )  # fmt: skip
+    list_filter = ("provider",)
+    search_fields = ("model", "note")
+    date_hierarchy = "effective_from"
+    change_list_template = "admin/usage/priceoverride/change_list.html"
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "provider":
+            options["widget"] = forms.Select(
+                choices=[(name, registry.label(name)) for name in registry.names()]
+            )
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+    def get_urls(self) -> list[Any]:
+        own = self.admin_site.admin_view(self.no_price)
+        return [path("no-price/", own, name="usage_no_price"), *super().get_urls()]
+
+    def no_price(self, request: HttpRequest) -> HttpResponse:
+        """Models that answered calls whose price is not known, with a way to enter it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Models without a price",
+            "rows": UsageRecord.objects.without_price()[:NO_PRICE_ROWS],
+            "may_add": self.has_add_permission(request),
+            "opts": self.model._meta,
+        }
+        return TemplateResponse(request, "admin/usage/no_price.html", context)

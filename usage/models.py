@@ -9,19 +9,22 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
-from django.db.models import Avg, Count, Exists, OuterRef, Q, Sum
+from django.db.models import Avg, Count, Exists, Max, Min, OuterRef, Q, Sum
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
 from usage.budget_models import Budget, Reservation
 from usage.daily import DailyUsage, PendingRollup, RollupLock
+from usage.price_models import PriceOverride
 
 __all__ = [
     "IS_CALL",
+    "Immutable",
     "Budget",
     "DailyUsage",
     "PaidBy",
     "PendingRollup",
+    "PriceOverride",
     "Reservation",
     "RollupLock",
     "Status",
@@ -62,9 +65,29 @@ class PaidBy(models.TextChoices):
 IS_CALL = Q(attempt_of=None, corrects=None)
 
 
+class Immutable(TypeError):
+    """The ledger is never changed: a row that `corrects` another puts it right."""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__)
+
+
 class UsageQuerySet(models.QuerySet["UsageRecord"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         return self.filter(user_id=user.pk) if user.pk else self.none()
+
+    def update(self, **fields: Any) -> int:
+        raise Immutable
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> int:
+        raise Immutable
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise Immutable
+
+    def retire(self) -> int:
+        """Deletes rows whose time of keeping is over; returns how many. The one way out."""
+        return super().delete()[0]
 
     def totals(self) -> dict[str, Any]:
         """Calls, failures, tokens and cost (USD) of these rows; what has no price is counted
@@ -77,6 +100,20 @@ class UsageQuerySet(models.QuerySet["UsageRecord"]):
             output_tokens=Sum("output_tokens", default=0),
             cost_usd=Sum("cost_usd", default=Decimal(0)),
             latency_ms=Avg("latency_ms", filter=IS_CALL & Q(status=Status.OK)),
+        )
+
+    def without_price(self) -> Any:
+        """One dictionary per provider and model whose answers have no price yet."""
+        return (
+            self.filter(~_corrected(), cost_usd=None, status=Status.OK)
+            .values("provider", "model")
+            .annotate(
+                calls=Count("id"),
+                tokens=Sum("input_tokens") + Sum("output_tokens"),
+                first=Min("created_at"),
+                last=Max("created_at"),
+            )
+            .order_by("-calls", "provider", "model")
         )
 
     def by_model(self) -> Any:
@@ -157,6 +194,14 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} {self.model} {self.status}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise Immutable
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise Immutable
 
     @property
     def total_tokens(self) -> int:

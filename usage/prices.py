@@ -1,4 +1,5 @@
-"""What a call costs, in USD, by the prices that the `genai-prices` package carries offline."""
+"""What a call costs, in USD: by what staff have entered, else by the prices that the `genai-prices`
+package carries offline."""
 
 from __future__ import annotations
 
@@ -9,13 +10,16 @@ from decimal import Decimal
 from importlib.metadata import version
 
 import genai_prices
+from genai_prices.types import TieredPrices
 
 from providers import registry
 from providers.vocabulary import Usage
+from usage.price_models import PriceOverride
 
 SOURCE = f"genai-prices {version('genai-prices')}"
 PRECISION = Decimal("1e-9")  # what the ledger's column holds
 UNITS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
+BATCH = {"processing": "batch"}  # a price context: half price, where a provider has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +35,44 @@ UNKNOWN = Price()
 FREE = Price(cost=Decimal(0), source="free of charge")
 
 
-def price_of(*, provider: str, models: Iterable[str], usage: Usage, at: datetime) -> Price:
+def price_of(
+    *,
+    provider: str,
+    models: Iterable[str],
+    usage: Usage,
+    at: datetime,
+    context: dict[str, str] | None = None,
+) -> Price:
     """The price of `usage` at the prices in force at `at`, by the first of `models` (the one
     that served, then the one asked for) that has a price; UNKNOWN if none has."""
+    names = [model for model in models if model]
+    if override := PriceOverride.objects.in_force(provider, names, at):
+        return _by_override(override, usage)
     pricing_id = registry.get(provider).pricing_id
     if pricing_id is None:
         return UNKNOWN
-    found = (_calculate(pricing_id, model, usage, at) for model in models if model)
+    found = (_calculate(pricing_id, model, usage, at, context) for model in names)
     return next((price for price in found if price is not None), UNKNOWN)
 
 
 def most_that_it_costs(provider: str, model: str, most: Usage, at: datetime) -> Decimal | None:
-    """The price of `most`, none of it from a cache, or all of it written to one where that costs
-    more. None if no price is known."""
+    """The price of `most` where that is dearest: its input plain or all of it written to a cache,
+    its output plain or all of it reasoning. None if no price is known."""
     written = replace(most, cache_write_tokens=most.input_tokens)
-    found = (price_of(provider=provider, models=[model], usage=u, at=at) for u in (most, written))
-    return max((price.cost for price in found if price.cost is not None), default=None)
+    kinds = [most, written]
+    kinds += [replace(usage, reasoning_tokens=most.output_tokens) for usage in kinds]
+    found = (price_of(provider=provider, models=[model], usage=u, at=at).cost for u in kinds)
+    return max((cost for cost in found if cost is not None), default=None)
 
 
-def _calculate(pricing_id: str, model: str, usage: Usage, at: datetime) -> Price | None:
+def _by_override(override: PriceOverride, usage: Usage) -> Price:
+    units = {name: f"{price.normalize():f}" for name, price in override.units(usage).items()}
+    return Price(override.cost(usage).quantize(PRECISION), units, override.source)
+
+
+def _calculate(
+    pricing_id: str, model: str, usage: Usage, at: datetime, context: dict[str, str] | None
+) -> Price | None:
     try:
         found = genai_prices.calc_price(
             genai_prices.Usage(
@@ -61,12 +84,21 @@ def _calculate(pricing_id: str, model: str, usage: Usage, at: datetime) -> Price
             model,
             provider_id=pricing_id,
             genai_request_timestamp=at,
+            price_context=context,
         )
     except (LookupError, ValueError):
         return None
-    prices = {name: getattr(found.model_price, name, None) for name in UNITS}
+    units = {name: getattr(found.model_price, name, None) for name in UNITS}
     return Price(
         cost=found.total_price.quantize(PRECISION),
-        units={name: str(price) for name, price in prices.items() if price is not None},
+        units={n: str(_rate(p, usage)) for n, p in units.items() if p is not None},
         source=SOURCE,
     )
+
+
+def _rate(price: Decimal | TieredPrices, usage: Usage) -> Decimal:
+    """Above a tier's start, all tokens of a call cost the tier's price."""
+    if not isinstance(price, TieredPrices):
+        return price
+    reached = [tier.price for tier in price.tiers if usage.input_tokens > tier.start]
+    return reached[-1] if reached else price.base

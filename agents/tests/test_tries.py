@@ -155,7 +155,7 @@ def test_the_chain_takes_over_at_once_from_a_suspended_key(
     messages = start(api, down, by(second))
     for _ in range(2):
         say(api, messages)
-    UsageRecord.objects.all().delete()
+    UsageRecord.objects.all().retire()
 
     assert say(api, messages).json()["receipt"]["provider"] == "google"
     assert UsageRecord.objects.get().retries == 0

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from providers.vocabulary import Usage
 from usage.ledger import Caller, OpenCall, Payer, receipt
-from usage.models import Status, Surface, UsageRecord, UsageSource
+from usage.models import Immutable, Status, Surface, UsageRecord, UsageSource
 from usage.prices import UNKNOWN, price_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
@@ -112,3 +112,29 @@ def test_totals_add_up(alice: User) -> None:
 
     assert (totals["calls"], totals["input_tokens"], totals["output_tokens"]) == (2, 2000, 1000)
     assert totals["cost_usd"] == Decimal("0.0009")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: row.save(),
+        lambda row: row.delete(),
+        lambda row: UsageRecord.objects.update(cost_usd=0),
+        lambda row: UsageRecord.objects.filter(pk=row.pk).delete(),
+        lambda row: UsageRecord.objects.bulk_update([row], ["cost_usd"]),
+    ],
+)
+def test_a_row_is_never_changed(alice: User, change: Any) -> None:
+    row = settled(alice)
+    before = UsageRecord.objects.values().get()
+
+    with pytest.raises(Immutable):
+        change(row)
+    assert UsageRecord.objects.values().get() == before
+
+
+def test_rows_outlive_their_person(alice: User) -> None:
+    settled(alice)
+    alice.delete()
+
+    assert UsageRecord.objects.get().user_id is None
