@@ -39,6 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-cost", type=_dollars, metavar="USD", help="stop rather than pay more than this")
     add("--slo", type=_slo, metavar="ttft=MS,e2e=MS", help="count the calls that were this quick")
     add("--seed", type=_whole(0, 2**63), help="repeats the order of calls of another run")
+    add("--compare", metavar="RUN|FILE", help="with an earlier run: its id, or its JSON file")
+    add("--fail-on-regression", action="store_true", help="exit 1 if one is found (--compare)")
     add("--csv", metavar="FILE", help="a row per call, besides the results")
     add("--output", default=".", metavar="DIR|FILE.json", help="where the results go")
 

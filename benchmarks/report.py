@@ -10,7 +10,7 @@ from benchmarks.keys import Keys
 from benchmarks.measure import Sample
 from benchmarks.plan import Contender, Plan
 from benchmarks.prompts import Prompt
-from benchmarks.report_verdicts import spreads, verdict_lines
+from benchmarks.report_verdicts import change_lines, spreads, verdict_lines
 from benchmarks.runner import Run
 from benchmarks.summary import Figures, figures, harness_error
 from providers import registry
@@ -79,6 +79,7 @@ def results(run: Run) -> Iterator[str]:
     yield from _cold(run)
     yield from _summary(run)
     yield from _verdicts(run)
+    yield from _changes(run)
     yield from _harness(run)
     yield from _advice(run)
 
@@ -176,6 +177,13 @@ def _verdicts(run: Run) -> Iterator[str]:
         names = {contender: heading(run, contender) for contender in run.contenders}
         yield from ("", "VERDICTS", RULE)
         yield from verdict_lines(run, names)
+
+
+def _changes(run: Run) -> Iterator[str]:
+    if run.baseline:
+        names = {contender: heading(run, contender) for contender in run.contenders}
+        yield from ("", f"COMPARED WITH {printable(run.baseline.name)}", RULE)
+        yield from change_lines(run, names)
 
 
 def _harness(run: Run) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from benchmarks.changes import Changed, changes
 from benchmarks.plan import Contender
 from benchmarks.runner import Run
 from benchmarks.statistics import MARGIN, MINIMUM, Comparison, Estimate, TooFew
@@ -49,6 +50,33 @@ def verdict_lines(run: Run, names: dict[Contender, str]) -> Iterator[str]:
             yield f"  {one.metric.label}: {_sentence(one, run, names)}"
 
 
+def change_lines(run: Run, names: dict[Contender, str]) -> Iterator[str]:
+    found = changes(run)
+    for contender in run.contenders:
+        yield ""
+        yield f"{names[contender]}:"
+        for one in found:
+            if one.contender == contender:
+                yield f"  {one.metric.label}: {_changed(one)}"
+
+
+def _changed(one: Changed) -> str:
+    change = one.change
+    if change is None:
+        return f"too few calls to tell ({one.calls} now, {one.before} before)"
+    words = {"regression": one.metric.higher, "improvement": one.metric.lower}
+    said = words.get(one.word)
+    said = (
+        f"{said} by {abs(1 - change.ratio):.0%}" if said else "no change that is sure and matters"
+    )
+    counts = f"{one.calls} calls, {one.before} before"
+    return f"{said} (x{change.ratio:.2f}, {_p_value(change.p_value)}, {counts})"
+
+
+def _p_value(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p {value:.3f}"
+
+
 def _place(run: Run, contender: Contender) -> int:
     return run.contenders.index(contender)
 
@@ -73,8 +101,7 @@ def _conclusion(one: Verdict, found: Comparison, run: Run, names: dict[Contender
 
 
 def _evidence(found: Comparison) -> str:
-    p_value = "p < 0.001" if found.p_value < 0.001 else f"p {found.p_value:.3f}"
     return (
         f"(x{found.ratio:.2f}, {found.low:.2f} to {found.high:.2f}; effect {found.effect:+.2f}, "
-        f"{p_value}, {found.pairs} pairs)"
+        f"{_p_value(found.p_value)}, {found.pairs} pairs)"
     )

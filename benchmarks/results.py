@@ -18,6 +18,7 @@ from typing import Any
 
 from django.conf import settings
 
+from benchmarks.changes import Changed, changes
 from benchmarks.measure import Sample
 from benchmarks.plan import Contender
 from benchmarks.runner import Run
@@ -102,6 +103,7 @@ def document(run: Run) -> JSON:
     return {
         "schema": "byom-benchmark",
         "schema_version": SCHEMA_VERSION,
+        "run_id": str(run.id),
         "simulated": run.keys.is_simulated,
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
@@ -112,6 +114,8 @@ def document(run: Run) -> JSON:
         "samples": samples(run),
         "summary": list(map(_rounded, _summary(run))),
         "verdicts": verdict_rows(run),
+        "compared_with": run.baseline.name if run.baseline else None,
+        "changes": [_rounded(_change(one)) for one in changes(run)],
         "harness_error_ms": _rounded(asdict(error)) if error else None,
     }
 
@@ -273,6 +277,20 @@ def _centre(centre: Centre | None) -> JSON | None:
         return None
     cost = centre.cost_usd
     return {**asdict(centre), "cost_usd": None if cost is None else f"{cost:.9f}"}
+
+
+def _change(found: Changed) -> JSON:
+    change = found.change
+    return {
+        "metric": found.metric.field,
+        **asdict(found.contender),
+        "change": found.word,
+        "calls": found.calls,
+        "calls_before": found.before,
+        "ratio": change.ratio if change else None,
+        "effect": change.effect if change else None,
+        "p_value": change.p_value if change else None,
+    }
 
 
 def _rounded(values: JSON) -> JSON:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from django.db import connections
 from django.utils import timezone
 
 from agents.clients import Selection
+from benchmarks.baseline import Baseline
 from benchmarks.budget import BudgetReached, Purse
 from benchmarks.keys import Keys, Source
 from benchmarks.measure import Sample, measure, note_departure
@@ -66,6 +68,8 @@ class Run:
     refused: dict[Contender, str] = field(default_factory=dict)
     out_of_money: str = ""
     slo: Slo | None = None
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+    baseline: Baseline | None = None
 
     @property
     def contenders(self) -> list[Contender]:

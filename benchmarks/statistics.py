@@ -233,20 +233,48 @@ class Change:
         return self.p_value < ALPHA and self.ratio < 1 / (1 + MARGIN)
 
 
-def mann_whitney(now: ArrayLike, before: ArrayLike) -> Change:
-    """Unmatched values of two runs. Two-sided, normal approximation with correction for ties
-    and continuity. Each must hold at least one value above 0."""
-    fresh, old = _array(now), _array(before)
-    n, m = len(fresh), len(old)
-    ranks, ties = _ranks(np.concatenate([fresh, old]))
-    u = float(ranks[:n].sum()) - n * (n + 1) / 2
+def mann_whitney(strata: Sequence[tuple[ArrayLike, ArrayLike]]) -> Change:
+    """Unmatched values (now, before) of two runs, of each prompt apart.
+
+    Two-sided, normal approximation with correction for ties and continuity; several prompts are
+    put together as van Elteren (1960) does, by weights of 1/(n + m + 1). At least one stratum,
+    and in each at least one value above 0 on either side.
+    """
+    ranked = [_rank_sum(_array(now), _array(before)) for now, before in strata]
+    distance = sum(one.weight * one.excess for one in ranked)
+    step = min(one.weight for one in ranked) / 2
+    calls = sum(one.calls for one in ranked)
+    return Change(
+        ratio=math.exp(sum(one.calls * one.log_ratio for one in ranked) / calls),
+        p_value=_two_sided(abs(distance) - step, sum(o.weight**2 * o.variance for o in ranked)),
+        effect=2 * sum(one.excess for one in ranked) / sum(one.pairs for one in ranked),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _RankSum:
+    """`excess` is U less what it is expected to be among equals."""
+
+    calls: int
+    pairs: int
+    weight: float
+    excess: float
+    variance: float
+    log_ratio: float
+
+
+def _rank_sum(now: Values, before: Values) -> _RankSum:
+    n, m = len(now), len(before)
+    ranks, ties = _ranks(np.concatenate([now, before]))
     size = n + m
     tied = float((ties**3 - ties).sum()) / (size * (size - 1))
-    variance = n * m / 12 * (size + 1 - tied)
-    return Change(
-        ratio=float(np.median(fresh) / np.median(old)),
-        p_value=_two_sided(abs(u - n * m / 2) - 0.5, variance),
-        effect=2 * u / (n * m) - 1,
+    return _RankSum(
+        calls=n,
+        pairs=n * m,
+        weight=1 / (size + 1),
+        excess=float(ranks[:n].sum()) - n * (n + 1) / 2 - n * m / 2,
+        variance=n * m / 12 * (size + 1 - tied),
+        log_ratio=math.log(float(np.median(now)) / float(np.median(before))),
     )
 
 

@@ -17,7 +17,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db.models import F
 
+from benchmarks.models import BenchmarkRun, BenchmarkSample
 from credentials.tests.factories import CredentialFactory
 from usage.models import UsageRecord
 
@@ -124,6 +126,36 @@ def test_it_stops_rather_than_pay_more_than_it_may(tmp_path: Path) -> None:
     spent = sum(row.cost_usd or 0 for row in UsageRecord.objects.all())
     assert 0 < spent <= Decimal("0.0002")
     assert 0 < len(found["samples"]) == UsageRecord.objects.count() < 10
+
+
+def test_a_run_is_kept_and_can_be_compared_with(tmp_path: Path) -> None:
+    options = ("--simulate", "--providers", "google", "--runs", "1")
+    benchmark(*options, output=tmp_path)
+    earlier = BenchmarkRun.objects.get()
+
+    said = benchmark(
+        *options, "--compare", str(earlier.pk), "--fail-on-regression", output=tmp_path
+    )
+
+    assert f"COMPARED WITH {earlier.pk}" in said and "too few calls to tell" in said
+    assert earlier.is_simulated and earlier.samples.count() == 4
+    assert refusal(*options, "--fail-on-regression", output=tmp_path)[0] == 2
+    code, reason = refusal(*options, "--compare", "nothing.json", output=tmp_path)
+    assert (code, reason) == (
+        2,
+        "--compare: nothing.json can't be read: No such file or directory.",
+    )
+
+
+def test_a_regression_fails_the_command_where_that_is_asked_for(tmp_path: Path) -> None:
+    options = ("--simulate", "--providers", "google", "--runs", "3")
+    benchmark(*options, output=tmp_path)
+    BenchmarkSample.objects.update(latency_ms=F("latency_ms") / 20)
+    compared = ("--compare", str(BenchmarkRun.objects.get().pk))
+
+    code, said = refusal(*options, *compared, "--fail-on-regression", output=tmp_path)
+
+    assert (code, said) == (1, "Something has become slower or dearer.")
 
 
 def test_a_limit_can_not_be_kept_where_a_price_is_unknown(tmp_path: Path) -> None:

@@ -138,9 +138,9 @@ def test_a_regression_is_both_significant_and_large_enough() -> None:
     before, slower = chance.lognormal(0, 0.2, 200), chance.lognormal(0.2, 0.2, 200)
     barely = np.linspace(1.0, 1.01, 500)
 
-    assert mann_whitney(slower, before).is_regression
-    assert mann_whitney(before, slower).is_improvement
-    found = mann_whitney(barely + 0.02, barely)
+    assert mann_whitney([(slower, before)]).is_regression
+    assert mann_whitney([(before, slower)]).is_improvement
+    found = mann_whitney([(barely + 0.02, barely)])
     assert found.p_value < 0.001 and not found.is_regression
 
 
@@ -149,6 +149,18 @@ def test_mann_whitney_agrees_with_its_textbook() -> None:
     term = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]
     early = [1.15, 0.88, 0.90, 0.74, 1.21]
 
-    found = mann_whitney(term, early)
+    found = mann_whitney([(term, early)])
     assert found.effect == pytest.approx(2 * 35 / 50 - 1)
     assert found.p_value == pytest.approx(0.2544, abs=0.015)
+
+
+def test_prompts_of_different_length_do_not_hide_a_regression_in_each() -> None:
+    chance = np.random.default_rng(5)
+    strata = [
+        (scale * chance.lognormal(0.15, 0.1, 15), scale * chance.lognormal(0, 0.1, 15))
+        for scale in (1, 20, 400)
+    ]
+    pooled = [np.concatenate(side) for side in zip(*strata, strict=True)]
+
+    assert mann_whitney(strata).is_regression
+    assert not mann_whitney([(pooled[0], pooled[1])]).is_regression

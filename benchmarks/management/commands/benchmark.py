@@ -17,8 +17,11 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks import report, results
+from benchmarks.baseline import BadBaseline, Baseline, load
 from benchmarks.budget import unpriced
+from benchmarks.changes import changes
 from benchmarks.csv_file import csv_destination, save_csv
+from benchmarks.history import keep
 from benchmarks.keys import Keys, Source, gather, of_environment, of_simulator, of_user
 from benchmarks.options import BadOption, add_options, wanted_models
 from benchmarks.plan import Plan
@@ -46,6 +49,8 @@ class Command(BaseCommand):
         self.stdout.ending = ""
         console = Console(file=cast(IO[str], self.stdout), highlight=False)
         wanted = _wanted(options)
+        if options["fail_on_regression"] and not options["compare"]:
+            raise CommandError("--fail-on-regression needs --compare.", returncode=USAGE)
         _refuse_unmigrated()
         path = _destination(options["output"])
         csv_path = _csv_destination(options["csv"])
@@ -57,9 +62,10 @@ class Command(BaseCommand):
             plan = _plan(keys, options)
             _refuse_unpriced(plan)
             _print(console, report.estimate(plan))
-            run = Run(plan, keys, caller, slo=options["slo"])
+            baseline = _baseline(options["compare"], caller)
+            run = Run(plan, keys, caller, slo=options["slo"], baseline=baseline)
             _execute(console, run, path)
-        _finish(console, run, path, csv_path)
+        _finish(console, run, path, csv_path, options["fail_on_regression"])
 
 
 def _wanted(options: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -94,6 +100,13 @@ def _csv_destination(name: str | None) -> Path | None:
         return csv_destination(name) if name else None
     except results.BadOutput as error:
         raise CommandError(f"--csv: {error}", returncode=USAGE) from None
+
+
+def _baseline(text: str | None, caller: Caller) -> Baseline | None:
+    try:
+        return load(text, owner_id=caller.user_id) if text else None
+    except BadBaseline as error:
+        raise CommandError(f"--compare: {error}", returncode=USAGE) from None
 
 
 def _refuse_unpriced(plan: Plan) -> None:
@@ -159,7 +172,9 @@ def _execute(console: Console, run: Run, path: Path) -> None:
         raise
 
 
-def _finish(console: Console, run: Run, path: Path, csv_path: Path | None) -> None:
+def _finish(
+    console: Console, run: Run, path: Path, csv_path: Path | None, fail_on_regression: bool
+) -> None:
     """Saves before it prints: a closed pipe must not cost the results."""
     if not run.samples:
         raise _nothing_measured(run)
@@ -167,12 +182,27 @@ def _finish(console: Console, run: Run, path: Path, csv_path: Path | None) -> No
         saved, trouble = results.save(path, results.document(run)), ""
     except OSError as error:
         saved, trouble = path, f"The results could not be saved to {path}: {error.strerror}."
+    kept = _keep(run)
     _print(console, report.results(run))
     if trouble:
         raise CommandError(trouble, returncode=FAILED)
     console.print(Text(f"\n✓ Results saved to: {saved}"), soft_wrap=True)
+    console.print(Text(kept), soft_wrap=True)
     if csv_path:
         _save_csv(console, run, csv_path)
+    _raise_for_status(run)
+    if fail_on_regression and any(one.word == "regression" for one in changes(run)):
+        raise CommandError("Something has become slower or dearer.", returncode=FAILED)
+
+
+def _keep(run: Run) -> str:
+    try:
+        return f"✓ Kept as run: {keep(run).pk}"
+    except DatabaseError as error:
+        return f"✗ Not kept in the database: {type(error).__name__}"
+
+
+def _raise_for_status(run: Run) -> None:
     if run.interrupted:
         raise CommandError("Stopped: these are the results so far.", returncode=INTERRUPTED)
     if run.out_of_money:

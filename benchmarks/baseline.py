@@ -1,0 +1,71 @@
+"""An earlier run to compare with: one that the database keeps, or a JSON file of results."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.models import BenchmarkRun
+from benchmarks.plan import Contender
+
+Row = Mapping[str, Any]
+LEAST_VALUE = 1e-9  # free calls: ratios need more than 0
+FIELDS = ("latency_ms", "ttft_ms", "cost_usd")
+
+
+class BadBaseline(ValueError):
+    """That is no run to compare with; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """`values` by contender, prompt and metric, of the calls that succeeded and are no warm-ups."""
+
+    name: str
+    values: Mapping[tuple[Contender, str, str], list[float]]
+
+
+def load(text: str, *, owner_id: Any) -> Baseline:
+    """`text` is the id of a run of this owner (None: of nobody), or a file. Raises BadBaseline."""
+    try:
+        run_id = uuid.UUID(text)
+    except ValueError:
+        return _of_file(Path(text))
+    return _of_run(run_id, owner_id)
+
+
+def _of_run(run_id: uuid.UUID, owner_id: Any) -> Baseline:
+    run = BenchmarkRun.objects.of(owner_id).filter(pk=run_id).first()
+    if run is None:
+        raise BadBaseline(f"There is no run {run_id} whose keys were those of this run.")
+    rows = run.samples.filter(is_cold=False, status="ok")
+    return Baseline(str(run_id), _values(rows.values("provider", "model", "prompt", *FIELDS)))
+
+
+def _of_file(path: Path) -> Baseline:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if document["schema"] != "byom-benchmark":
+            raise ValueError
+        rows = [row for row in document["samples"] if row["status"] == "ok" and not row["cold"]]
+        return Baseline(path.name, _values(rows))
+    except OSError as error:
+        raise BadBaseline(f"{path} can't be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise BadBaseline(f"{path} holds no results of a benchmark.") from None
+
+
+def _values(rows: Iterable[Row]) -> dict[tuple[Contender, str, str], list[float]]:
+    values: dict[tuple[Contender, str, str], list[float]] = {}
+    for row in rows:
+        for field in FIELDS:
+            value = row[field]
+            if value is not None:
+                number = max(float(value), LEAST_VALUE)
+                contender = Contender(row["provider"], row["model"])
+                values.setdefault((contender, row["prompt"], field), []).append(number)
+    return values

@@ -1,0 +1,107 @@
+"""Runs that are kept, and comparing a run with an earlier one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from benchmarks import report
+from benchmarks.baseline import BadBaseline, load
+from benchmarks.changes import changes
+from benchmarks.history import keep
+from benchmarks.models import BenchmarkRun
+from benchmarks.results import document
+from benchmarks.runner import Run
+from benchmarks.tests.samples import OPENAI, run_of, sample
+from usage.ledger import Caller
+from usage.models import Surface
+
+pytestmark = pytest.mark.django_db
+
+
+def a_run(seconds: float = 1.0, calls: int = 12, owner: User | None = None) -> Run:
+    samples = [sample(seconds=seconds + at / 100, run=at) for at in range(1, calls + 1)]
+    run = run_of(sample(seconds=9, cold=True), *samples)
+    numbered = [
+        replace(one, step=replace(one.step, order=order)) for order, one in enumerate(run.samples)
+    ]
+    run.samples = numbered
+    run.caller = Caller(surface=Surface.BENCHMARK, user_id=owner.pk if owner else None)
+    return run
+
+
+def test_a_run_is_kept_with_a_row_per_call(alice: User) -> None:
+    run = a_run(owner=alice)
+
+    kept = BenchmarkRun.objects.get(pk=keep(run).pk)
+
+    assert (kept.owner, kept.status, kept.schema_version) == (alice, "completed", 2)
+    assert kept.summary == document(run)["summary"] and kept.plan["seed"] == 7
+    rows = list(kept.samples.all())
+    assert [row.order for row in rows] == [row.block for row in rows] == list(range(13))
+    assert [row.is_cold for row in rows] == [True] + [False] * 12
+    assert rows[1].record_id == run.samples[1].record.pk and rows[1].latency_ms == 1010
+
+
+def test_how_a_run_ended_is_kept() -> None:
+    stopped, broken = a_run(), a_run()
+    stopped.out_of_money, broken.interrupted = "The budget is spent.", True
+
+    assert [keep(run).status for run in (stopped, broken)] == ["out_of_money", "interrupted"]
+
+
+def test_a_slower_run_is_a_regression_of_the_earlier_one() -> None:
+    now, before = a_run(1.5), keep(a_run(1.0))
+    now.baseline = load(str(before.pk), owner_id=None)
+
+    found = {one.metric.field: one.word for one in changes(now)}
+    assert found == {
+        "latency_ms": "regression",
+        "ttft_ms": "regression",
+        "cost_usd": "no_change",
+    }
+    said = "\n".join(report.results(now))
+    assert f"COMPARED WITH {before.pk}" in said and "response time: slower by 47% (x1.47" in said
+
+
+def test_a_file_of_results_serves_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "before.json"
+    path.write_text(json.dumps(document(a_run(1.5))))
+    now = a_run(1.0)
+    now.baseline = load(str(path), owner_id=None)
+
+    found = document(now)
+    assert found["compared_with"] == "before.json"
+    assert found["changes"][0]["change"] == "improvement"
+    assert (found["changes"][0]["calls"], found["changes"][0]["calls_before"]) == (12, 12)
+
+
+def test_few_calls_are_not_compared() -> None:
+    now, before = a_run(9.0, calls=7), keep(a_run(1.0))
+    now.baseline = load(str(before.pk), owner_id=None)
+
+    assert {one.word for one in changes(now)} == {"too_few_calls"}
+    assert "too few calls to tell (7 now, 12 before)" in "\n".join(report.results(now))
+
+
+def test_nobody_compares_with_the_run_of_another(alice: User, bob: User) -> None:
+    theirs = str(keep(a_run(owner=bob)).pk)
+
+    for owner_id in (alice.pk, None):
+        with pytest.raises(BadBaseline, match="There is no run"):
+            load(theirs, owner_id=owner_id)
+    assert load(theirs, owner_id=bob.pk).values[OPENAI, "Simple Question", "latency_ms"]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"schema": "byom-benchmark"}'])
+def test_what_is_no_file_of_results_is_refused_in_words(tmp_path: Path, text: str) -> None:
+    (tmp_path / "other.json").write_text(text)
+
+    with pytest.raises(BadBaseline, match=r"other\.json holds no results"):
+        load(str(tmp_path / "other.json"), owner_id=None)
+    with pytest.raises(BadBaseline, match=r"nothing\.json can't be read"):
+        load(str(tmp_path / "nothing.json"), owner_id=None)
