@@ -8,6 +8,7 @@
     ├── UnknownAddress
     ├── BodyTooLarge
     ├── BadBody          not JSON, or it names no model
+    ├── Untranslatable   a field that the model's own provider has no word for
     ├── WrongAddress     the model belongs to another dialect
     └── WrongCredential  the access token is pinned to a credential of another dialect
 
@@ -79,6 +80,13 @@ class BadBody(GatewayError):
     """The request can't be read: {flaw}."""
 
     code = "invalid_request"
+
+
+class Untranslatable(GatewayError):
+    """The field {field} can't be translated for a model of another provider. Leave it out, or
+    call the model at its own provider's address."""
+
+    code = "untranslatable"
 
 
 class WrongAddress(GatewayError):
