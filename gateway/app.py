@@ -1,8 +1,9 @@
 """The gateway: a raw ASGI app at /v1/… and /v1beta/…, beside Django and not behind it.
 
 A request is routed, its token read, its key selected, the call admitted; then `gateway.relay`
-takes over. Whatever is refused on the way is said in the dialect of the client's SDK, so that its
-own exception classes fire; nothing has been sent to a provider then, and nothing is in the ledger.
+takes over, or `gateway.translated` for a model of another dialect. Whatever is refused on the way
+is said in the dialect of the client's SDK, so that its own exception classes fire; nothing has
+been sent to a provider then, and nothing is in the ledger.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
 from gateway.routes import Route, lists_models, route, spoken
 from gateway.selection import Chosen, admitted, authenticate, in_database
+from gateway.translated import Translated
 from providers import registry
 from providers.errors import ProviderError
 from providers.redaction import redact
@@ -53,13 +55,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if lists_models(exchange.method, exchange.path):
             await _list_models(exchange)
             return
-        relay = await _let_in(exchange)
+        work = await _let_in(exchange)
+        await work.run()
     except ClientGone:
         return
     except _REFUSALS as error:
         await _refuse(exchange, error)
-    else:
-        await relay.run()
 
 
 async def _list_models(exchange: Exchange) -> None:
@@ -72,14 +73,16 @@ async def _list_models(exchange: Exchange) -> None:
     await exchange.answer(200, headers, json.dumps(body).encode())
 
 
-async def _let_in(exchange: Exchange) -> Relay:
+async def _let_in(exchange: Exchange) -> Relay | Translated:
     """The steps before a call. The token comes before the body: strangers send none to us."""
     if any(name == "key" for name, _ in exchange.query):
         raise KeyInAddress
     where = route(exchange.method, exchange.path)
     guest = await in_database(authenticate, access_token(exchange.headers))
     asked = read_request(where, await exchange.body())
-    chosen, call = await in_database(admitted, guest, where.dialect, asked)
+    chosen, call = await in_database(admitted, guest, where, asked)
+    if not chosen.speaks(where.dialect):
+        return Translated(exchange, where.dialect, asked, chosen.selection, call)
     call.begin()
     return Relay(exchange, _order(exchange, where, asked, chosen), call)
 

@@ -17,6 +17,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 T = TypeVar("T")
 
+STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+
 
 class Exchange:
     """A request and the response to it. Header names are in lower case.

@@ -20,8 +20,9 @@ import httpx2
 from gateway.asked import Asked, prompt_characters
 from gateway.dialects import Dialect, error_bytes
 from gateway.errors import ClientGone
-from gateway.exchange import Exchange
+from gateway.exchange import STREAM_HEADERS, Exchange
 from gateway.rate_headers import rate_headers
+from gateway.receipts import receipt_headers
 from gateway.routes import Operation
 from gateway.selection import in_database
 from gateway.taps import StreamTap, read_whole
@@ -37,7 +38,7 @@ from providers.errors import (
 from providers.http import UnreadableAnswer, http_client, outbound, timeouts
 from providers.redaction import redact
 from providers.translation import clean, read_failure
-from usage.ledger import OpenCall, receipt
+from usage.ledger import OpenCall
 from usage.models import Status, UsageRecord
 
 _REQUEST_HEADERS = frozenset({"content-type", "accept", "user-agent"})
@@ -46,7 +47,6 @@ _RESPONSE_HEADERS = frozenset(
     | {"x-should-retry", "openai-processing-ms", "openai-version", "server-timing"}
 )
 _RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
-_STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 _LINGER_SECONDS = 1.0
 Pairs = list[tuple[str, str]]
 
@@ -157,7 +157,7 @@ class Relay:
         connection, which can be used again then, though not for long."""
         deadline.reschedule(None)
         theirs = _passing(response)
-        headers = [*theirs, *_STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
+        headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers)
         self.begun = True
         async for chunk in response.aiter_raw():
@@ -256,21 +256,8 @@ class Relay:
         return [*rate_headers(self.order.dialect, self.call.hold.remaining)]
 
     def _receipt(self, record: UsageRecord | None = None) -> Iterator[tuple[str, str]]:
-        """The receipt's headers; what is known only at the end comes with the `record`."""
-        payer = self.call.payer
-        told = receipt(record) if record else None
-        yield "x-byom-call-id", str(self.call.id)
-        yield "x-byom-provider", payer.provider
-        yield "x-byom-model", told.model if told else payer.model
-        yield "x-byom-paid-by", payer.paid_by
-        yield "x-byom-simulated", "true" if payer.is_simulated else "false"
-        if payer.credential_id:
-            yield "x-byom-credential", str(payer.credential_id)
-        if told and told.cost_usd is not None:
-            yield "x-byom-cost-usd", told.cost_usd
-        if told:
-            spent = self.exchange.seconds() - self.provider_seconds
-            yield "x-byom-overhead-ms", f"{spent * 1000:.2f}"
+        spent = self.exchange.seconds() - self.provider_seconds if record else None
+        return receipt_headers(self.call, record, spent)
 
 
 def _is_stream(response: httpx2.Response) -> bool:

@@ -21,12 +21,14 @@ from gateway.readers import (
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What a call does. `reports_if_told` says that its streams report usage only if asked to;
-    `is_free`, that no provider takes money for it. Of the body's fields, `refuses` names those
-    that would leave us without the usage, each with the reason."""
+    `is_free`, that no provider takes money for it; `translates`, that models of other dialects
+    can be asked too. Of the body's fields, `refuses` names those that would leave us without the
+    usage, each with the reason."""
 
     read: Reader
     reports_if_told: bool = False
     is_free: bool = False
+    translates: bool = False
     refuses: tuple[tuple[str, str], ...] = ()
 
 
@@ -42,7 +44,7 @@ class Route:
     stream: bool = False
 
 
-CHAT = Operation(read_openai, reports_if_told=True)
+CHAT = Operation(read_openai, reports_if_told=True, translates=True)
 RESPONSES = Operation(
     read_responses,
     refuses=(("background", "what runs in the background can't be counted; leave it out"),),
@@ -52,21 +54,21 @@ _POSTS = {
     "/v1/chat/completions": Route(OPENAI, "/chat/completions", CHAT),
     "/v1/responses": Route(OPENAI, "/responses", RESPONSES),
     "/v1/embeddings": Route(OPENAI, "/embeddings", Operation(read_openai)),
-    "/v1/messages": Route(ANTHROPIC, "/v1/messages", Operation(read_anthropic)),
+    "/v1/messages": Route(ANTHROPIC, "/v1/messages", Operation(read_anthropic, translates=True)),
     "/v1/messages/count_tokens": Route(
         ANTHROPIC, "/v1/messages/count_tokens", Operation(read_count, is_free=True)
     ),
 }
 _GOOGLE_ACTIONS = {
-    "generateContent": Operation(read_google),
-    "streamGenerateContent": Operation(read_google),
+    "generateContent": Operation(read_google, translates=True),
+    "streamGenerateContent": Operation(read_google, translates=True),
     "countTokens": Operation(read_count, is_free=True),
     "embedContent": Operation(read_google_embedding),
     "batchEmbedContents": Operation(read_google_embedding),
 }
 # google-genai 3 calls /v1 unless told otherwise, older ones /v1beta.
 _GOOGLE_PATH = re.compile(
-    r"/(?P<version>v1(?:beta)?)/models/(?:google/)?(?P<model>[\w.-]{1,128}):(?P<action>"
+    r"/(?P<version>v1(?:beta)?)/models/(?:google/)?(?P<model>[\w.-]{1,128}|(?:openai|anthropic|openai_compatible)/[\w./-]{1,100}):(?P<action>"
     + "|".join(_GOOGLE_ACTIONS)
     + ")",
     re.ASCII,

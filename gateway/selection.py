@@ -23,6 +23,7 @@ from credentials.models import AccessToken, Scope
 from gateway.asked import Asked
 from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
+from gateway.routes import Route
 from providers import registry
 from usage.admission import admit
 from usage.ceiling import ceiling
@@ -74,6 +75,9 @@ class Chosen:
     base_url: str
     key: str = field(repr=False)
 
+    def speaks(self, dialect: Dialect) -> bool:
+        return self.selection.provider in dialect.providers
+
 
 def authenticate(token: str) -> Guest:
     """Raises TokenMissing, TokenRefused and ScopeMissing."""
@@ -88,28 +92,29 @@ def authenticate(token: str) -> Guest:
     return Guest(user=row.user, token_id=row.pk, pinned_id=row.credential_id)
 
 
-def admitted(guest: Guest, dialect: Dialect, asked: Asked) -> tuple[Chosen, OpenCall]:
-    """The key for one call, and the call, which has been let in. Raises what `choose` raises and
-    NotAdmitted."""
-    chosen = choose(guest, dialect, asked.model)
+def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall]:
+    """The key for one call, and the call, which has been let in; one that has to be translated
+    is let in where it is made (`agents.calls`). Raises what `choose` raises and NotAdmitted."""
+    chosen = choose(guest, where, asked.model)
     call = OpenCall(guest.caller, chosen.selection.payer)
-    admit(call, ceiling(asked.parsed))
+    if chosen.speaks(where.dialect):
+        admit(call, ceiling(asked.parsed))
     return chosen, call
 
 
-def choose(guest: Guest, dialect: Dialect, model: str) -> Chosen:
-    """Raises WrongAddress, WrongCredential, what `agents.clients.select` raises, Unreadable,
-    KeyRefused and BaseURLRefused."""
+def choose(guest: Guest, where: Route, model: str) -> Chosen:
+    """Raises WrongAddress and WrongCredential (only where nothing is translated), what
+    `agents.clients.select` raises, Unreadable, KeyRefused and BaseURLRefused."""
     if guest.pinned_id is not None:
-        selection = _pinned(guest, guest.pinned_id, dialect, model)
+        selection = _pinned(guest, guest.pinned_id, where, model)
     else:
-        selection = _by_model(guest, dialect, model)
+        selection = _by_model(guest, where, model)
     return Chosen(selection, selection.address(), selection.key("gateway"))
 
 
-def _pinned(guest: Guest, pinned_id: uuid.UUID, dialect: Dialect, model: str) -> Selection:
+def _pinned(guest: Guest, pinned_id: uuid.UUID, where: Route, model: str) -> Selection:
     selection = select(user=guest.user, pinned_id=pinned_id, model=model)
-    if selection.provider not in dialect.providers:
+    if selection.provider not in where.dialect.providers and not where.does.translates:
         raise WrongCredential(
             provider=registry.label(selection.provider),
             address=dialect_of(selection.provider).address,
@@ -123,7 +128,8 @@ def _pinned(guest: Guest, pinned_id: uuid.UUID, dialect: Dialect, model: str) ->
     return selection
 
 
-def _by_model(guest: Guest, dialect: Dialect, model: str) -> Selection:
+def _by_model(guest: Guest, where: Route, model: str) -> Selection:
+    dialect = where.dialect
     named, bare = _parted(model)
     maker = named or registry.provider_for_model(model)
     # A server of one's own may serve models of any name: it goes first, as the default.
@@ -131,6 +137,8 @@ def _by_model(guest: Guest, dialect: Dialect, model: str) -> Selection:
     if may_be_own and (selection := own_server(guest, model)):
         return selection
     if maker and maker not in dialect.providers:
+        if where.does.translates:
+            return select(user=guest.user, provider=maker, model=bare)
         raise WrongAddress(
             model=model, provider=registry.label(maker), address=dialect_of(maker).address
         )

@@ -173,18 +173,26 @@ def test_our_own_limit_is_a_rate_limit_error_with_a_waiting_time(
     assert re.fullmatch(r"\d+s|1m0s", error.response.headers["x-ratelimit-reset-requests"])
 
 
-def test_a_model_of_another_dialect_is_refused_with_the_address_to_use(
-    simulator: SimulatorThread, place: Place, sdk: SDK
+@pytest.mark.parametrize(
+    ("path", "body", "address"),
+    [
+        ("/v1/embeddings", {"model": "claude-haiku-4-5", "input": "x"}, "POST /v1/messages"),
+        ("/v1/responses", {"model": "gemini-2.5-flash", "input": "x"}, "POST /v1/models"),
+    ],
+)
+def test_what_only_one_provider_has_is_refused_for_others_with_the_address_to_use(
+    simulator: SimulatorThread, place: Place, path: str, body: dict[str, str], address: str
 ) -> None:
-    error = refusal(sdk, place, sdk.foreign)
+    answer = post(place, path, body)
 
-    assert status_of(error) == 400
-    assert "Call it at POST /v1" in str(error)
+    assert answer.status_code == 400
+    assert f"Call it at {address}" in answer.json()["error"]["message"]
     assert not simulator.app.log and not UsageRecord.objects.exists()
 
 
 def test_a_token_pinned_to_another_dialect_says_so(simulator: SimulatorThread, pinned: Pin) -> None:
-    answer = post(pinned(provider="anthropic"), body={**BODY, "model": "some-model"})
+    body = {"model": "some-model", "input": "x"}
+    answer = post(pinned(provider="anthropic"), "/v1/embeddings", body)
 
     assert answer.status_code == 400
     assert "POST /v1/messages" in answer.json()["error"]["message"]

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from gateway.errors import BadBody, Untranslatable
 from providers.vocabulary import Image
@@ -52,14 +52,27 @@ class Fields:
             raise BadBody(flaw=f"{self.at(name)} is not a list")
         return value or []
 
-    def objects(self, name: str) -> Iterator[Fields]:
-        for number, value in enumerate(self.items(name)):
-            yield Fields(value, f"{self.at(name)}[{number}]")
+    def texts(self, name: str) -> tuple[str, ...]:
+        found = self.items(name)
+        if not all(isinstance(value, str) for value in found):
+            raise BadBody(flaw=f"{self.at(name)} is not a list of texts")
+        return tuple(found)
 
-    def object(self, name: str) -> Fields:
+    def mapping(self, name: str) -> dict[str, Any]:
+        """An object that is not looked into."""
+        value = self.take(name)
+        if value is not None and not isinstance(value, dict):
+            raise BadBody(flaw=f"{self.at(name)} is not an object")
+        return value or {}
+
+    def objects(self, name: str) -> Iterator[Self]:
+        for number, value in enumerate(self.items(name)):
+            yield type(self)(value, f"{self.at(name)}[{number}]")
+
+    def object(self, name: str) -> Self:
         """The object of that name, an empty one where there is none."""
         value = self.take(name)
-        return Fields({} if value is None else value, self.at(name))
+        return type(self)({} if value is None else value, self.at(name))
 
     def choice(self, name: str, meanings: Mapping[Any, Any], otherwise: Any = None) -> Any:
         """What the value means. Raises Untranslatable for one that `meanings` does not know."""

@@ -36,7 +36,7 @@ def read_anthropic_request(body: JSON, model: str) -> ChatRequest:
         temperature=fields.number("temperature"),
         top_p=fields.number("top_p"),
         max_tokens=fields.number("max_tokens"),
-        stop=tuple(fields.items("stop_sequences")),
+        stop=fields.texts("stop_sequences"),
         reasoning_effort=cast(Effort | None, effort),
         response_schema=_schema(output.object("format")),
     )
@@ -85,7 +85,7 @@ def _part(block: Fields, names: dict[str, str]) -> Iterator[Part]:
     elif kind == "image":
         yield _image(block.object("source"))
     elif kind == "tool_use":
-        call = ToolCall(block.text("id"), block.text("name"), block.take("input") or {})
+        call = ToolCall(block.text("id"), block.text("name"), block.mapping("input"))
         names[call.id] = call.name
         block.skip("caller")
         yield call
@@ -121,7 +121,7 @@ def _tool(entry: Fields) -> Tool:
     tool = Tool(
         name=entry.text("name"),
         description=entry.text("description"),
-        schema=entry.take("input_schema") or {"type": "object", "properties": {}},
+        schema=entry.mapping("input_schema") or {"type": "object", "properties": {}},
     )
     entry.rest()  # a tool that the provider runs itself has a type of its own
     return tool
@@ -153,7 +153,7 @@ def _thinking(thinking: Fields) -> str | None:
 
 def _schema(wanted: Fields) -> JSON | None:
     kind = wanted.text("type")
-    schema: JSON | None = wanted.take("schema")
+    schema: JSON | None = wanted.mapping("schema") or None
     if kind not in ("", "json_schema"):
         raise wanted.untranslatable("type")
     wanted.rest()

@@ -6,6 +6,7 @@ Wire: https://ai.google.dev/api/generate-content
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, cast
 
@@ -22,9 +23,25 @@ _BY_NAME, _LISTED = ("properties", "$defs"), ("anyOf", "any_of", "oneOf", "allOf
 Effort = Literal["minimal", "low", "medium", "high"]
 
 
+class ProtoFields(Fields):
+    """Google takes a field's name in both spellings (max_output_tokens, maxOutputTokens), and its
+    SDK sends both."""
+
+    def __init__(self, value: object, path: str = "") -> None:
+        super().__init__(value, path)
+        self._left = {_UNDERSCORE.sub(_capital, name): it for name, it in self._left.items()}
+
+
+_UNDERSCORE = re.compile("_([a-z])")
+
+
+def _capital(found: re.Match[str]) -> str:
+    return found[1].upper()
+
+
 def read_google_request(body: JSON, model: str) -> ChatRequest:
     """Raises BadBody and Untranslatable."""
-    fields = Fields(body)
+    fields = ProtoFields(body)
     fields.skip("model", "labels")
     config = fields.object("generationConfig")
     config.usual(candidateCount=1)
@@ -37,7 +54,7 @@ def read_google_request(body: JSON, model: str) -> ChatRequest:
         temperature=config.number("temperature"),
         top_p=config.number("topP"),
         max_tokens=config.number("maxOutputTokens"),
-        stop=tuple(config.items("stopSequences")),
+        stop=config.texts("stopSequences"),
         seed=config.number("seed"),
         reasoning_effort=cast(Effort | None, _effort(config.object("thinkingConfig"))),
         response_schema=_schema(config),
@@ -88,15 +105,15 @@ def _parts(part: Fields, usual_id: str, waiting: list[ToolCall]) -> Iterator[Par
         part.usual(thought=False)
         yield Text(text)
     if data := part.take("inlineData"):
-        blob = Fields(data, part.at("inlineData"))
+        blob = ProtoFields(data, part.at("inlineData"))
         yield inline_image(blob.text("mimeType"), blob.take("data"), blob.path)
     if call := part.take("functionCall"):
-        asked = Fields(call, part.at("functionCall"))
-        found = ToolCall(asked.text("id") or usual_id, asked.text("name"), asked.take("args") or {})
+        asked = ProtoFields(call, part.at("functionCall"))
+        found = ToolCall(asked.text("id") or usual_id, asked.text("name"), asked.mapping("args"))
         waiting.append(found)
         yield found
     if result := part.take("functionResponse"):
-        yield _result(Fields(result, part.at("functionResponse")), waiting)
+        yield _result(ProtoFields(result, part.at("functionResponse")), waiting)
 
 
 def _result(result: Fields, waiting: list[ToolCall]) -> ToolResult:
@@ -116,8 +133,8 @@ def _result(result: Fields, waiting: list[ToolCall]) -> ToolResult:
 
 def _tools(entry: Fields) -> Iterator[Tool]:
     for function in entry.objects("functionDeclarations"):
-        schema = function.take("parametersJsonSchema")
-        schema = schema or json_schema(function.take("parameters") or {"type": "OBJECT"})
+        schema = function.mapping("parametersJsonSchema")
+        schema = schema or json_schema(function.mapping("parameters") or {"type": "OBJECT"})
         yield Tool(function.text("name"), function.text("description"), schema)
         function.rest()
     entry.rest()  # a tool that Google runs itself
@@ -126,12 +143,12 @@ def _tools(entry: Fields) -> Iterator[Tool]:
 def _tool_choice(config: Fields) -> str:
     calling = config.object("functionCallingConfig")
     mode = str(calling.choice("mode", _MODES, "auto"))
-    names = calling.items("allowedFunctionNames")
+    names = calling.texts("allowedFunctionNames")
     calling.rest()
     config.rest()
     if len(names) > 1:
         raise calling.untranslatable("allowedFunctionNames")
-    return str(names[0]) if names else mode
+    return names[0] if names else mode
 
 
 def _effort(thinking: Fields) -> str | None:
@@ -149,7 +166,9 @@ def _effort(thinking: Fields) -> str | None:
 def _schema(config: Fields) -> JSON | None:
     kind = config.text("responseMimeType")
     plain = config.take("responseSchema")
-    schema: JSON | None = config.take("responseJsonSchema") or (plain and json_schema(plain))
+    schema: JSON | None = config.mapping("responseJsonSchema") or (
+        json_schema(plain) if plain else None
+    )
     if kind not in ("", "text/plain", "application/json") or (kind[-4:] == "json" and not schema):
         raise config.untranslatable("responseMimeType")
     return schema

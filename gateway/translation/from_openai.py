@@ -35,6 +35,7 @@ def read_openai_request(body: JSON, model: str) -> ChatRequest:
     fields.usual(presence_penalty=0, frequency_penalty=0)
     system, messages = _conversation(fields)
     stop = fields.take("stop")
+    stops = Fields({"stop": [stop] if isinstance(stop, str) else stop}).texts("stop")
     request = ChatRequest(
         model=model,
         system=system,
@@ -44,7 +45,7 @@ def read_openai_request(body: JSON, model: str) -> ChatRequest:
         temperature=fields.number("temperature"),
         top_p=fields.number("top_p"),
         max_tokens=fields.number("max_completion_tokens") or fields.number("max_tokens"),
-        stop=tuple([stop] if isinstance(stop, str) else stop or ()),
+        stop=stops,
         seed=fields.number("seed"),
         reasoning_effort=fields.choice("reasoning_effort", _EFFORTS),
         response_schema=_schema(fields.object("response_format")),
@@ -147,7 +148,7 @@ def _tool(entry: Fields) -> Tool:
     tool = Tool(
         name=function.text("name"),
         description=function.text("description"),
-        schema=function.take("parameters") or {"type": "object", "properties": {}},
+        schema=function.mapping("parameters") or {"type": "object", "properties": {}},
     )
     function.rest()
     entry.rest()
@@ -164,7 +165,7 @@ def _tool_choice(fields: Fields) -> str:
         function.rest()
         named.rest()
         return name
-    if value is not None and value not in _CHOICES:
+    if value is not None and not (isinstance(value, str) and value in _CHOICES):
         raise fields.untranslatable("tool_choice")
     return value or "auto"
 
@@ -175,7 +176,7 @@ def _schema(wanted: Fields) -> JSON | None:
     if kind == "json_schema":
         inner = wanted.object("json_schema")
         inner.skip("name", "strict", "description")
-        schema: JSON = inner.take("schema") or {}
+        schema: JSON = inner.mapping("schema")
         inner.rest()
         return schema
     if kind not in ("", "text"):

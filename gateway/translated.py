@@ -1,0 +1,133 @@
+"""A call whose model belongs to another dialect than the client's: the request is translated, made
+on the same path as everybody's calls (`agents.calls`), and its answer translated back.
+
+The ledger has its row before the client can know that the answer is over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.db import connections
+
+from agents.calls import Answer, call
+from agents.clients import Selection
+from credentials.vault import Unreadable
+from gateway.asked import Asked
+from gateway.dialects import Dialect, error_bytes
+from gateway.errors import ClientGone
+from gateway.exchange import STREAM_HEADERS, Exchange
+from gateway.receipts import receipt_headers
+from gateway.translation.answers import AnthropicWriter, GoogleWriter, OpenAIWriter
+from gateway.translation.from_anthropic import read_anthropic_request
+from gateway.translation.from_google import read_google_request
+from gateway.translation.from_openai import read_openai_request
+from providers.errors import ProviderError
+from providers.vocabulary import Delta
+from usage.ledger import OpenCall
+
+# By the name of the dialect: how its requests are read and its answers written.
+_DIALECTS = {
+    "openai": (read_openai_request, OpenAIWriter),
+    "anthropic": (read_anthropic_request, AnthropicWriter),
+    "google": (read_google_request, GoogleWriter),
+}
+
+
+class Translated:
+    """One call under way. Raises BadBody and Untranslatable when it is made."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        dialect: Dialect,
+        asked: Asked,
+        selection: Selection,
+        call: OpenCall,
+    ) -> None:
+        self.exchange, self.dialect, self.call = exchange, dialect, call
+        self.selection = selection
+        self.streams = asked.stream
+        self.begun = False
+        read, write = _DIALECTS[dialect.provider]
+        request = read(asked.parsed, selection.model)
+        self.request = replace(request, headers=self._headers_for_the_simulator())
+        options = asked.parsed.get("stream_options")
+        shows_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        self.writer = write(str(call.id), selection.model, shows_usage)
+
+    def _headers_for_the_simulator(self) -> dict[str, str]:
+        if not self.selection.payer.is_simulated:
+            return {}
+        headers = self.exchange.headers.items()
+        return {name: value for name, value in headers if name.startswith("x-sim-")}
+
+    async def run(self) -> None:
+        """Answers the client. Raises NotAdmitted, before anything was sent or answered."""
+        try:
+            await self.exchange.while_connected(self._serve())
+        except (ProviderError, Unreadable) as error:
+            await self._fail(error)
+        except (ClientGone, OSError):  # the call has been settled when it was cancelled
+            return
+
+    async def _serve(self) -> None:
+        """Database work gets a thread of its own, whose connections end with the call."""
+        async with ThreadSensitiveContext():
+            try:
+                await self._call()
+            finally:
+                await sync_to_async(connections.close_all)()
+
+    async def _call(self) -> None:
+        events = call(selection=self.selection, request=self.request, entry=self.call)
+        try:
+            async for event in events:
+                await (self._end(event) if isinstance(event, Answer) else self._pass_on(event))
+        finally:
+            await events.aclose()
+
+    async def _pass_on(self, delta: Delta) -> None:
+        if self.streams and delta.text:
+            await self._begin()
+            await self._write(self.writer.delta(delta.text))
+
+    async def _end(self, answer: Answer) -> None:
+        if self.streams:
+            await self._begin()
+            await self._write(self.writer.end(answer.result))
+            await self.exchange.end()
+        else:
+            spent = self.exchange.seconds() - answer.record.latency_ms / 1000
+            headers = [
+                ("content-type", "application/json"),
+                *receipt_headers(self.call, answer.record, spent),
+            ]
+            body = json.dumps(self.writer.whole(answer.result), ensure_ascii=False).encode()
+            await self.exchange.answer(200, headers, body)
+
+    async def _begin(self) -> None:
+        if not self.begun:
+            kind = ("content-type", "text/event-stream")
+            headers = [kind, *STREAM_HEADERS, *receipt_headers(self.call)]
+            await self.exchange.start(200, headers)
+            self.begun = True
+            await self._write(self.writer.start())
+
+    async def _write(self, events: Iterable[bytes]) -> None:
+        if data := b"".join(events):
+            await self.exchange.write(data)
+
+    async def _fail(self, error: ProviderError | Unreadable) -> None:
+        wait: float | None = getattr(error, "retry_after", None)
+        body = error_bytes(
+            self.dialect, status=error.status, code=error.code, message=str(error), retry_after=wait
+        )
+        if self.begun:
+            await self.exchange.end(self.dialect.error_frame(body))
+        else:
+            headers = [("content-type", "application/json"), *receipt_headers(self.call)]
+            await self.exchange.answer(error.status, headers, body)
