@@ -9,7 +9,8 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.http import StreamingHttpResponse
 
-from agents.turns import Event, Turn, stream_turn
+from agents.loop import Event, Turn
+from agents.turns import stream_turn
 
 
 def event_stream(turn: Turn) -> StreamingHttpResponse:

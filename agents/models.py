@@ -19,7 +19,7 @@ from providers.vocabulary import Message as NeutralMessage
 from providers.vocabulary import Text
 from usage.models import UsageRecord
 
-LEASE = timedelta(seconds=240)
+LEASE = timedelta(seconds=30)
 LOST = "The turn was lost: the process that ran it ended. Send a message to go on."
 
 

@@ -8,6 +8,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from agents.models import AgentSession, SessionStatus
+from agents.running import stop
 from credentials.models import LLMCredential
 from credentials.signals import credential_ended
 
@@ -16,6 +17,8 @@ from credentials.signals import credential_ended
 def end_sessions(sender: Any, credential: LLMCredential, reason: str, **kwargs: Any) -> int:
     """Ends the sessions that run on the key; how many. What was said in them stays readable."""
     sessions = AgentSession.objects.filter(credential=credential)
-    return sessions.exclude(status=SessionStatus.TERMINATED).update(
-        status=SessionStatus.TERMINATED, reason=reason, updated_at=timezone.now()
-    )
+    going = sessions.exclude(status=SessionStatus.TERMINATED)
+    running = set(going.running().values_list("pk", flat=True))
+    ended = going.update(status=SessionStatus.TERMINATED, reason=reason, updated_at=timezone.now())
+    stop(running)
+    return ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from rest_framework import serializers
@@ -12,6 +13,9 @@ from usage.serializers import UsageRecordSerializer
 
 MAX_TEXT = 200_000  # characters; more than any model's window holds
 MAX_FALLBACK = 5
+MAX_TOOLS = 20  # names of tools and servers
+MAX_IMAGES = 10
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 
 
 class SessionSerializer(serializers.ModelSerializer[AgentSession]):
@@ -19,7 +23,7 @@ class SessionSerializer(serializers.ModelSerializer[AgentSession]):
         model = AgentSession
         fields = (
             "id", "title", "goal", "instructions", "credential_id", "provider", "model", "params",
-            "policy", "fallback", "status", "reason", "created_at", "updated_at",
+            "tools", "policy", "fallback", "status", "reason", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -42,6 +46,9 @@ class SessionWrite(serializers.Serializer[AgentSession]):
     provider = serializers.CharField(max_length=32, allow_blank=True, default="")
     model = serializers.CharField(max_length=128, allow_blank=True, default="")
     params = ParamsField(default=dict)
+    tools = serializers.ListField(
+        child=serializers.CharField(max_length=40), max_length=MAX_TOOLS, default=list
+    )
     policy = serializers.ChoiceField(Policy.choices, allow_blank=True, default="")
     fallback = serializers.ListField(child=FallbackEntry(), max_length=MAX_FALLBACK, default=list)
 
@@ -57,6 +64,20 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
         read_only_fields = fields
 
 
+class ImageWrite(serializers.Serializer[Any]):
+    """An image of a message, its bytes in base64."""
+
+    media_type = serializers.ChoiceField(IMAGE_TYPES)
+    data = serializers.CharField()  # type: ignore[assignment]  # DRF takes it out of the class
+
+    def validate_data(self, value: str) -> bytes:
+        try:
+            return base64.b64decode(value, validate=True)
+        except ValueError:
+            raise serializers.ValidationError("This is not base64.") from None
+
+
 class MessageWrite(serializers.Serializer[Any]):
     content = serializers.CharField(max_length=MAX_TEXT)
+    images = serializers.ListField(child=ImageWrite(), max_length=MAX_IMAGES, default=list)
     stream = serializers.BooleanField(default=False)

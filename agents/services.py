@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agents.clients import select
-from agents.models import AgentSession
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from agents import running
+from agents.clients import Selection, select
+from agents.errors import (
+    SessionEnded,
+    ToolServerExists,
+    ToolServerRefused,
+    ToolServersClosed,
+    TurnRunning,
+)
+from agents.models import AgentSession, Message, Role, SessionStatus, ToolServer
+from agents.toolbox import choose
+from agents.turns import ensure_able
+from providers import registry
+from providers.errors import BaseURLRefused
+from providers.keys import check_own_base_url
+
+PAYER = ("credential_id", "provider", "model")
 
 
 def create_session(
@@ -20,17 +38,18 @@ def create_session(
     provider: str = "",
     model: str = "",
     params: Mapping[str, Any] | None = None,
+    tools: Sequence[str] = (),
     policy: str = "",
     fallback: Sequence[Mapping[str, Any]] = (),
 ) -> AgentSession:
     """A new session, once it is sure that a call with it could be made, by each of its `fallback`
     too: keyword arguments of `select`, in the order in which they take over.
 
-    Raises what `agents.clients.select` raises; then nothing is stored.
+    Raises what `agents.clients.select` raises, ToolNotFound, ToolServersClosed and
+    ToolsNotSupported; then nothing is stored.
     """
     first: dict[str, Any] = {"credential_id": credential_id, "provider": provider, "model": model}
-    entries = (first, *fallback)
-    selection, *_ = [select(user=owner, policy=policy, **entry) for entry in entries]
+    selection = _checked(owner, first, tools=tools, policy=policy, fallback=fallback)
     return AgentSession.objects.create(
         owner=owner,
         title=title,
@@ -40,6 +59,109 @@ def create_session(
         provider=selection.provider if provider or credential_id else "",
         model=model,
         params=dict(params or {}),
+        tools=list(dict.fromkeys(tools)),
         policy=policy,
         fallback=[dict(entry) for entry in fallback],
     )
+
+
+def _checked(
+    owner: Any,
+    first: Mapping[str, Any],
+    *,
+    tools: Iterable[str],
+    policy: str,
+    fallback: Iterable[Mapping[str, Any]],
+) -> Selection:
+    """The selection of the first entry, all of them being possible."""
+    chosen = choose(owner, tools)
+    selections = [select(user=owner, policy=policy, **entry) for entry in (first, *fallback)]
+    for selection in selections:
+        ensure_able(selection, chosen)
+    return selections[0]
+
+
+def change_session(*, session: AgentSession, changes: Mapping[str, Any]) -> AgentSession:
+    """The session with some of the arguments of `create_session` changed, checked in the same way.
+
+    Naming a credential, provider or model replaces all three. A switch leaves a note in the
+    session. Raises TurnRunning and SessionEnded too; then nothing has changed.
+    """
+    with transaction.atomic():
+        row = AgentSession.objects.select_for_update().get(pk=session.pk)
+        if row.status == SessionStatus.RUNNING:
+            raise TurnRunning
+        if row.status == SessionStatus.TERMINATED:
+            raise SessionEnded(reason=row.reason or "it was terminated.")
+        before = payer_label(row)
+        _apply(row, changes)
+        row.save()
+        if (after := payer_label(row)) != before:
+            Message.append(row, Role.NOTE, f"Switched from {before} to {after}.")
+    return row
+
+
+def _apply(row: AgentSession, changes: Mapping[str, Any]) -> None:
+    switches = any(name in changes for name in PAYER)
+    if switches:
+        payer = {name: changes.get(name) or "" for name in PAYER}
+    else:
+        payer = {
+            "credential_id": row.credential_id or "", "provider": row.provider, "model": row.model,
+        }  # fmt: skip
+    for name in ("title", "goal", "instructions", "params", "tools", "policy", "fallback"):
+        setattr(row, name, changes.get(name, getattr(row, name)))
+    selection = _checked(
+        row.owner,
+        {**payer, "credential_id": payer["credential_id"] or None},
+        tools=row.tools,
+        policy=row.policy,
+        fallback=row.fallback,
+    )
+    if switches:
+        row.credential = selection.credential if payer["credential_id"] else None
+        row.provider = selection.provider if payer["provider"] or payer["credential_id"] else ""
+        row.model = str(payer["model"])
+
+
+def payer_label(session: AgentSession) -> str:
+    """What the session names for its calls, in words."""
+    names = [registry.label(session.provider) if session.provider else "", session.model]
+    if session.credential:
+        names.append(f"({session.credential})")
+    return " ".join(filter(None, names)) or "the usual selection order"
+
+
+def cancel_turn(*, session: AgentSession) -> bool:
+    """Stops the session's turn, in whatever process it runs; False where none runs.
+
+    Here it stops at once, elsewhere within `running.BEAT` seconds. One that was lost with its
+    process is marked as failed.
+    """
+    one = AgentSession.objects.filter(pk=session.pk)
+    one.fail_lost()
+    asked = one.running().update(cancel_requested=True)
+    running.stop({session.pk})
+    return bool(asked)
+
+
+def delete_session(*, session: AgentSession) -> None:
+    """Its calls stay in the ledger. A turn that runs is stopped."""
+    running.stop({session.pk})
+    session.delete()
+
+
+def add_tool_server(*, owner: Any, name: str, url: str) -> ToolServer:
+    """Raises ToolServersClosed, ToolServerRefused and ToolServerExists. What the URL's host
+    resolves to is checked at every connection."""
+    if not settings.CUSTOM_BASE_URLS:
+        raise ToolServersClosed
+    try:
+        checked = check_own_base_url("openai_compatible", url)
+    except BaseURLRefused as error:
+        raise ToolServerRefused(detail=error.detail) from None
+    try:
+        with transaction.atomic():
+            return ToolServer.objects.create(owner=owner, name=name, url=checked)
+    except IntegrityError:
+        raise ToolServerExists(name=name) from None

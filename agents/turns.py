@@ -1,71 +1,65 @@
 """Turns: one user message and all that follows from it.
 
 `begin_turn` is what can be refused, and refuses before anything is stored. `stream_turn`
-makes the call and tells what happens as events; `whole_turn` waits for the end.
+runs the loop and tells what happens as events; `whole_turn` waits for the end.
 """
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
-from agents.calls import Answer, call
+from agents import parts
 from agents.clients import Selection, select
-from agents.errors import SessionEnded, TurnRunning
+from agents.errors import (
+    SessionEnded,
+    ToolServerFailed,
+    ToolServersClosed,
+    ToolsNotSupported,
+    TurnRunning,
+)
 from agents.history import next_request
+from agents.loop import CANCELLED, Event, Turn, TurnError, run, store
 from agents.models import AgentSession, Message, Role, SessionStatus
-from agents.tries import Plan
+from agents.running import Stopped, running
+from agents.toolbox import Chosen, choose
 from credentials.models import AccessToken
 from credentials.vault import Unreadable
-from providers.errors import ProviderError
-from providers.vocabulary import ChatRequest
+from providers import registry
+from providers.capabilities import Capability
+from providers.errors import ProviderError, Unsupported
+from providers.vocabulary import Image, Text
 from usage.admission import NotAdmitted
-from usage.ledger import Caller, OpenCall, receipt
+from usage.ledger import Caller, receipt
 from usage.models import Surface, UsageRecord
 
 TITLE_LENGTH = 60
-TurnError = ProviderError | Unreadable | NotAdmitted
-TURN_ERRORS = (ProviderError, Unreadable, NotAdmitted)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """`name` is started, delta, done or error; `data` is what a program gets as JSON."""
-
-    name: str
-    data: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Turn:
-    """A turn that has been let in. `text` is what the model has said so far."""
-
-    id: uuid.UUID
-    session: AgentSession
-    selection: Selection
-    request: ChatRequest
-    caller: Caller
-    user_message: Message
-    call_id: uuid.UUID = field(default_factory=uuid.uuid4)
-    text: str = ""
-    error: TurnError | None = field(default=None)
+TURN_ERRORS = (ProviderError, Unreadable, NotAdmitted, ToolServerFailed, ToolServersClosed)
+STOPPED = "Stopped before the answer was complete."
+OURS = "Something went wrong on our side. It has been logged; send a message to try again."
 
 
 def begin_turn(
-    *, session: AgentSession, text: str, surface: Surface, token: AccessToken | None = None
+    *,
+    session: AgentSession,
+    text: str,
+    surface: Surface,
+    token: AccessToken | None = None,
+    images: Sequence[Image] = (),
 ) -> Turn:
     """Selects the key, claims the session and stores the user's message.
 
-    Raises what `agents.clients.select` raises, SessionEnded and TurnRunning; then nothing
-    has been stored.
+    Raises what `agents.clients.select` raises, SessionEnded, TurnRunning, ToolNotFound,
+    ToolServersClosed, ToolsNotSupported and Unsupported; then nothing has been stored.
     """
     if session.status == SessionStatus.TERMINATED:
         raise SessionEnded(reason=session.reason or "it was terminated.")
@@ -76,12 +70,15 @@ def begin_turn(
         model=session.model,
         policy=session.policy,
     )
+    chosen = choose(session.owner, session.tools)
+    ensure_able(selection, chosen, images)
     turn_id = uuid.uuid4()
     with transaction.atomic():
         AgentSession.objects.filter(pk=session.pk).fail_lost()
         if not AgentSession.objects.claim(session.pk, turn_id):
             raise TurnRunning
-        message = Message.append(session, Role.USER, text)
+        said = [*map(parts.dump, images), parts.dump(Text(text))]
+        message = Message.append(session, Role.USER, text, parts=said)
         if not session.title:
             session.title = text.strip().splitlines()[0][:TITLE_LENGTH]
             AgentSession.objects.filter(pk=session.pk).update(title=session.title)
@@ -91,62 +88,52 @@ def begin_turn(
         access_token_id=token.pk if token else None,
         session_id=session.pk,
     )
-    request = _request(session, selection)
-    return Turn(turn_id, session, selection, request, caller, message)
+    request = next_request(
+        session,
+        provider=selection.provider,
+        model=selection.model,
+        defaults=selection.credential.params if selection.credential else {},
+        tools=[each.tool for each in chosen.built_in],
+    )
+    return Turn(turn_id, session, selection, request, caller, message, chosen)
+
+
+def ensure_able(selection: Selection, chosen: Chosen, images: Sequence[Image] = ()) -> None:
+    """Says before the call what the provider lacks. Raises ToolsNotSupported, Unsupported."""
+    row = registry.get(selection.provider)
+    if (chosen.built_in or chosen.servers) and Capability.TOOLS not in row.capabilities:
+        raise ToolsNotSupported(provider=row.label)
+    if images and Capability.IMAGES not in row.capabilities:
+        raise Unsupported(row.label, detail=Capability.IMAGES)
 
 
 async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
-    """The events of a turn: started, delta…, then done or error. Never raises a TurnError."""
-    payer = turn.selection.payer
-    yield Event(
-        "started",
-        {
-            "session_id": str(turn.session.pk),
-            "provider": payer.provider,
-            "model": payer.model,
-            "paid_by": payer.paid_by,
-            "simulated": payer.is_simulated,
-        },
-    )
-    answer: Answer | None = None
+    """The events of a turn: started, those of its steps, then done or error. Never raises a
+    TurnError."""
+    yield Event("started", _started_data(turn))
+    reason = OURS
     try:
-        entry = OpenCall(turn.caller, turn.selection.payer)
-        turn.call_id = entry.id
-        events = call(
-            selection=turn.selection,
-            request=turn.request,
-            entry=entry,
-            fallback=[partial(_fallback, turn.session, choice) for choice in turn.session.fallback],
-        )
-        async with aclosing(events):
+        async with (
+            running(turn.session.pk, turn.id) as stop,
+            aclosing(run(turn, stop)) as events,
+        ):
             async for event in events:
-                if isinstance(event, Answer):
-                    answer = event
-                else:
-                    turn.text += event.text
-                    yield Event("delta", {"text": event.text})
-    except TURN_ERRORS as error:
-        turn.error = error
+                yield event
+        reason = ""
+    except TURN_ERRORS as failure:
+        turn.error, reason = failure, str(failure)
+    except Stopped:
+        turn.finish_reason, reason = CANCELLED, STOPPED
+    except (asyncio.CancelledError, GeneratorExit):
+        turn.finish_reason, reason = CANCELLED, STOPPED
+        raise
     finally:
-        done = await sync_to_async(_end_turn)(turn, answer)
+        done = await sync_to_async(_end_turn)(turn, reason)
     yield done
 
 
-def _fallback(session: AgentSession, choice: Mapping[str, Any]) -> Plan:
-    """The session's next call by an entry of its fallback chain. Raises what `select` raises."""
-    selection = select(user=session.owner, policy=session.policy, **choice)
-    return Plan(selection, _request(session, selection))
-
-
-def _request(session: AgentSession, selection: Selection) -> ChatRequest:
-    defaults = selection.credential.params if selection.credential else {}
-    return next_request(
-        session, provider=selection.provider, model=selection.model, defaults=defaults
-    )
-
-
 async def whole_turn(turn: Turn) -> dict[str, Any]:
-    """The data of the turn's `done` event. Raises ProviderError, Unreadable, NotAdmitted."""
+    """The data of the turn's `done` event. Raises a TurnError."""
     last = Event("error", {})
     async for event in stream_turn(turn):
         last = event
@@ -155,37 +142,75 @@ async def whole_turn(turn: Turn) -> dict[str, Any]:
     return last.data
 
 
-def _end_turn(turn: Turn, answer: Answer | None) -> Event:
-    """Stores what came of it: an answer, a failure, or (neither) that it was broken off."""
-    record = answer.record if answer else UsageRecord.objects.filter(pk=turn.call_id).first()
-    message = None
-    if answer or turn.text:
-        message = Message.append(turn.session, Role.ASSISTANT, turn.text, record=record)
-    status, reason = SessionStatus.COMPLETED, ""
-    if turn.error is not None:
-        status, reason = SessionStatus.FAILED, str(turn.error)[:500]
-    elif answer is None:
-        status, reason = SessionStatus.CANCELLED, "Stopped before the answer was complete."
+def _started_data(turn: Turn) -> dict[str, Any]:
+    payer = turn.selection.payer
+    return {
+        "session_id": str(turn.session.pk),
+        "turn_id": str(turn.id),
+        "provider": payer.provider,
+        "model": payer.model,
+        "paid_by": payer.paid_by,
+        "simulated": payer.is_simulated,
+    }
+
+
+def _end_turn(turn: Turn, reason: str) -> Event:
+    """Stores what came of it: an answer, a failure, or that it was broken off."""
+    _keep_rest(turn)
+    status = SessionStatus.COMPLETED
+    if reason:
+        cancelled = turn.finish_reason == CANCELLED
+        status = SessionStatus.CANCELLED if cancelled else SessionStatus.FAILED
     # Not where the session was ended meanwhile, its key deleted: that stays.
     held = AgentSession.objects.filter(pk=turn.session.pk).held_by(turn.id)
-    held.update(status=status, reason=reason, updated_at=timezone.now())
+    held.update(status=status, reason=reason[:500], turn_id=None, updated_at=timezone.now())
     if turn.error is not None:
         return Event("error", error_data(turn.error))
-    return Event("done", _done_data(message, answer))
+    return Event("done", _done_data(turn))
 
 
-def _done_data(message: Message | None, answer: Answer | None) -> dict[str, Any]:
-    if message is None or answer is None:
-        return {}
+def _keep_rest(turn: Turn) -> None:
+    """What the step that was broken off had said, and its row in the ledger."""
+    if turn.call_id is None:
+        return
+    if record := UsageRecord.objects.filter(pk=turn.call_id).first():
+        turn.records.append(record)
+    if turn.text:
+        with suppress(Stopped):
+            turn.message = store(turn, Role.ASSISTANT, turn.text, record=record)
+
+
+def _done_data(turn: Turn) -> dict[str, Any]:
+    receipts = [asdict(receipt(record)) for record in turn.records]
     return {
-        "message": {
-            "id": message.pk,
-            "position": message.position,
-            "role": message.role,
-            "content": message.text,
-        },
-        "finish_reason": answer.result.finish_reason,
-        "receipt": asdict(receipt(answer.record)),
+        "message": _message_data(turn.message) if turn.message else None,
+        "finish_reason": turn.finish_reason,
+        "steps": turn.step,
+        "receipt": receipts[-1] if receipts else None,
+        "receipts": receipts,
+        "total": total(turn.records),
+    }
+
+
+def _message_data(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.pk,
+        "position": message.position,
+        "role": message.role,
+        "content": message.text,
+        "parts": message.content,
+    }
+
+
+def total(records: Sequence[UsageRecord]) -> dict[str, Any]:
+    """What the calls used and cost together; the cost is None where one of them is not known."""
+    costs = [record.cost_usd for record in records]
+    known = [cost for cost in costs if cost is not None]
+    return {
+        "calls": len(records),
+        "input_tokens": sum(record.input_tokens for record in records),
+        "output_tokens": sum(record.output_tokens for record in records),
+        "cost_usd": f"{sum(known, Decimal(0)):f}" if len(known) == len(costs) else None,
     }
 
 

@@ -363,6 +363,7 @@ TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASKS_IN]}}
 # What the server does by itself: function and seconds between two rounds. A job does once what
 # is due, however many processes run it.
 PERIODIC_JOBS = {
+    "agents.running.fail_lost_turns": 15.0,
     "credentials.lifecycle.housekeeping": 3600.0,
     "usage.rollups.roll_up": 2.0,
     "usage.budgets.reclaim": 60.0,

@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 
 from agents.api import SessionViewSet
 from agents.policy_api import PolicyView
+from agents.tool_api import ToolServerViewSet, ToolViewSet
 from byom import health, views
 from byom.routing import OptionalSlashRouter
 from credentials.api import CredentialViewSet
@@ -23,6 +24,8 @@ router.register("users/me/llm-credentials", CredentialViewSet, basename="llm-cre
 router.register("users/me/access-tokens", AccessTokenViewSet, basename="access-token")
 router.register("users/me/audit-events", AuditEventViewSet, basename="audit-event")
 router.register("agent/sessions", SessionViewSet, basename="agent-session")
+router.register("agent/tools", ToolViewSet, basename="agent-tool")
+router.register("agent/tool-servers", ToolServerViewSet, basename="agent-tool-server")
 router.register("usage/records", UsageRecordViewSet, basename="usage-record")
 
 admin.site.site_header = admin.site.site_title = "BYOM administration"

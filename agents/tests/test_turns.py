@@ -266,7 +266,7 @@ async def test_a_streamed_turn_tells_what_happens(alice: User, simulator: Any) -
 
     names = [name for name, _ in events]
     assert names[0] == "started" and names[-1] == "done"
-    assert set(names[1:-1]) == {"delta"} and len(names) > 4
+    assert set(names[1:-2]) == {"delta"} and names[-2] == "usage" and len(names) > 5
     text = "".join(data["text"] for name, data in events if name == "delta")
     assert text.startswith("Paris")
     assert events[-1][1]["message"]["content"] == text

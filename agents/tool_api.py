@@ -1,0 +1,67 @@
+"""`/api/v1/agent/tools` and `/api/v1/agent/tool-servers`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from asgiref.sync import async_to_sync
+from django.db.models import QuerySet
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents.mcp_client import remote_tools
+from agents.models import ToolServer
+from agents.services import add_tool_server
+from agents.toolbox import BUILT_IN
+from credentials.models import Scope
+
+
+class ToolViewSet(viewsets.ViewSet):
+    """The built-in tools."""
+
+    required_scopes: ClassVar = {"read": Scope.AGENTS}
+
+    def list(self, request: Request) -> Response:
+        return Response([asdict(each.tool) for each in BUILT_IN.values()])
+
+
+class ToolServerSerializer(serializers.ModelSerializer[ToolServer]):
+    class Meta:
+        model = ToolServer
+        fields = ("id", "name", "url", "created_at")
+        read_only_fields = fields
+
+
+class ToolServerWrite(serializers.Serializer[Any]):
+    name = serializers.RegexField(r"\A[a-z][a-z0-9-]*\Z", max_length=24)
+    url = serializers.CharField(max_length=500)
+
+
+class ToolServerViewSet(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet[ToolServer],
+):
+    """A person's own tool servers; `{id}/tools` asks one what it offers."""
+
+    serializer_class = ToolServerSerializer
+    lookup_value_regex = "[0-9a-f-]{36}"
+    required_scopes: ClassVar = {"read": Scope.AGENTS, "write": Scope.AGENTS}
+
+    def get_queryset(self) -> QuerySet[ToolServer]:
+        return ToolServer.objects.owned_by(self.request.user)
+
+    def create(self, request: Request) -> Response:
+        body = ToolServerWrite(data=request.data)
+        body.is_valid(raise_exception=True)
+        server = add_tool_server(owner=request.user, **body.validated_data)
+        return Response(ToolServerSerializer(server).data, status=201)
+
+    @action(detail=True)
+    def tools(self, request: Request, pk: str) -> Response:
+        found = async_to_sync(remote_tools)(self.get_object())
+        return Response([asdict(each.tool) for each in found])
