@@ -69,6 +69,21 @@ def check_own_base_url(provider: str, url: str) -> str:
     return checked
 
 
+def webhook_flaw(url: str) -> str:
+    """What speaks against sending something to a URL that a person gives, or nothing. It may have
+    a query. What its name resolves to is asked at each connection."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "this is not a URL"
+    if flaw := _url_flaw(url.partition("?")[0] + ("#" if "#" in url else ""), parts, host):
+        return flaw
+    if not url.isascii() or not url.isprintable():
+        return "it holds characters that a URL may not hold"
+    return guard.current().flaw(parts.scheme, host, port or _PORTS[parts.scheme])
+
+
 def _url_flaw(url: str, parts: SplitResult, host: str) -> str:
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return "it holds characters that a URL may not hold"

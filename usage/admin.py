@@ -15,6 +15,9 @@ from byom.readonly_admin import ReadOnlyAdmin
 from providers import registry
 from usage.budget_forms import LimitForm
 from usage.models import (
+    Alert,
+    AlertDelivery,
+    AlertPreference,
     Budget,
     DailyUsage,
     PendingRollup,
@@ -116,3 +119,24 @@ class PriceOverrideAdmin(admin.ModelAdmin):
             "opts": self.model._meta,
         }
         return TemplateResponse(request, "admin/usage/no_price.html", context)
+
+
+@admin.register(AlertPreference)
+class AlertPreferenceAdmin(ReadOnlyAdmin):
+    list_display = ("user", "budget", "spike", "errors", "keys", "by_mail")
+    exclude = ("webhook_url",)  # it may hold a secret
+    list_select_related = ("user",)
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "user", "kind", "title")
+    list_filter = ("kind",)
+    list_select_related = ("user",)
+
+
+@admin.register(AlertDelivery)
+class AlertDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("alert", "channel", "attempts", "next_at", "delivered_at", "last_error")
+    list_filter = ("channel",)
+    list_select_related = ("alert",)

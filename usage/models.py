@@ -13,6 +13,7 @@ from django.db.models import Avg, Count, Exists, Max, Min, OuterRef, Q, Sum
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
+from usage.alert_models import Alert, AlertDelivery, AlertPreference
 from usage.budget_models import Budget, Reservation
 from usage.daily import DailyUsage, PendingRollup, RollupLock
 from usage.price_models import PriceOverride
@@ -20,6 +21,9 @@ from usage.price_models import PriceOverride
 __all__ = [
     "IS_CALL",
     "Immutable",
+    "Alert",
+    "AlertDelivery",
+    "AlertPreference",
     "Budget",
     "DailyUsage",
     "PaidBy",
