@@ -1,8 +1,9 @@
 """The leak harness: keys go through the whole product, then all that came out is searched.
 
 One canary key per provider, and one for each fault of the simulator. What is searched: every
-response (headers too), the log at DEBUG, debug pages, `dumpdata`, the database file's tables,
-mail, the cache, the benchmark's output. What for: the key, its base64, its URL-encoded form,
+response (headers too; of every page and export of the URLconf and of the whole admin), the log at
+DEBUG, debug pages, `dumpdata`, the database's tables, mail, the cache, arguments of tasks, the
+benchmark's output. What for: the key, its base64, its URL-encoded form,
 and its first twelve characters.
 """
 
@@ -18,14 +19,19 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.apps import apps
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django_tasks.signals import task_enqueued
 
 from byom.logging import RedactingFormatter, logging_config
+from byom.tests.test_ownership import WITHOUT_OBJECT, address
 from credentials.models import AccessToken, LLMCredential
 from credentials.tests.factories import UserFactory
 
@@ -78,15 +84,27 @@ class Recorder(Client):
     def request(self, **request: Any) -> Any:
         response = super().request(**request)
         where = f"{request.get('REQUEST_METHOD')} {request.get('PATH_INFO')}"
-        body = b"".join(response) if response.streaming else response.content
+        body = _whole(response) if response.streaming else response.content
         self.harvest.add(where, f"{response.status_code} {response.headers}\n{body.decode()}")
         return response
 
 
+def _whole(response: Any) -> bytes:
+    async def collect() -> bytes:
+        return b"".join([chunk async for chunk in response])
+
+    return async_to_sync(collect)() if response.is_async else b"".join(response)
+
+
 @pytest.fixture
 def harvest() -> Iterator[Harvest]:
-    """With the product's own logging at DEBUG, into memory."""
+    """With the product's own logging at DEBUG, into memory, and the arguments of every task."""
     found = Harvest()
+
+    def keep(task_result: Any, **kwargs: Any) -> None:
+        found.add("task", (task_result.args, task_result.kwargs))
+
+    task_enqueued.connect(keep)
     handler = logging.StreamHandler(found.log)
     handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s %(message)s"))
     config = logging_config("DEBUG")
@@ -96,6 +114,7 @@ def harvest() -> Iterator[Harvest]:
     logging.getLogger().setLevel("DEBUG")
     logging.getLogger().addHandler(handler)
     yield found
+    task_enqueued.disconnect(keep)
     logging.getLogger().removeHandler(handler)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
@@ -165,27 +184,32 @@ def test_no_key_leaks_from_the_api_or_what_it_stores(
     assert harvest.leaks(keys) == []
 
 
-PAGES = ("/", "/keys/", "/keys/add/", "/chat/", "/chat/new/", "/usage/", "/keys/trail/")
-ADMIN = ("llmcredential", "accesstoken", "auditevent", "vaultcanary")
+PAGES = [address(route) for route, _ in WITHOUT_OBJECT]
+ADMIN = [model for model in apps.get_models() if admin.site.is_registered(model)]
 
 
-def test_no_key_leaks_from_pages_or_admin(alice: User, harvest: Harvest, simulator: Any) -> None:
-    pages, admin = Recorder(harvest), Recorder(harvest)
+def test_no_key_leaks_from_pages_exports_or_admin(
+    alice: User, harvest: Harvest, simulator: Any, api: Recorder
+) -> None:
+    pages, staff = Recorder(harvest), Recorder(harvest)
     pages.force_login(alice)
-    admin.force_login(UserFactory.create(is_staff=True, is_superuser=True))
+    staff.force_login(UserFactory.create(is_staff=True, is_superuser=True))
     for provider, key in CANARIES.items():
         form = {"provider": provider, "api_key": key, "label": "one", "model_name": "x" * 200}
         pages.post("/keys/add/", form)  # refused: the model's name is too long
         pages.post("/keys/add/", {**form, "model_name": ""})
+    for row in LLMCredential.objects.all():
+        talk(api, str(row.pk))
+        pages.get(f"/keys/{row.pk}/")
+        staff.get(f"/admin/credentials/llmcredential/{row.pk}/change/")
     for path in PAGES:
         pages.get(path)
-    for row in LLMCredential.objects.all():
-        pages.get(f"/keys/{row.pk}/")
-        admin.get(f"/admin/credentials/llmcredential/{row.pk}/change/")
+        staff.get(path)
     for model in ADMIN:
-        admin.get(f"/admin/credentials/{model}/")
+        staff.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/")
 
     assert LLMCredential.objects.count() == len(CANARIES)
+    assert "/usage/export.csv" in PAGES and "/metrics" in PAGES
     assert harvest.leaks(list(CANARIES.values())) == []
 
 
