@@ -30,6 +30,13 @@ def close_connections_of_async_tests(request: pytest.FixtureRequest) -> Iterator
         SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
+@pytest.fixture(autouse=True)
+def no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn's heartbeat comes over a connection of its own, which can't see what a test has not
+    committed: on a slow machine it would stop the turn. Tests call `agents.running.beat`."""
+    monkeypatch.setattr("agents.running.BEAT", 3600.0)
+
+
 @pytest.fixture(scope="session")
 def simulator_thread() -> Iterator[SimulatorThread]:
     from benchmarks.simulator.server import SimulatorThread
