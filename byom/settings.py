@@ -346,6 +346,12 @@ RATE_LIMITS = {
         ("credential", "KEY_", 0),
     )
 }
+KEEP_RECORDS_DAYS = env.integer("BYOM_KEEP_RECORDS_DAYS", 0)
+if 0 < KEEP_RECORDS_DAYS < 62:
+    raise ImproperlyConfigured(
+        "BYOM_KEEP_RECORDS_DAYS must be 0 (for ever) or at least 62: budgets add up the ledger of "
+        "a whole month."
+    )
 PURGE_AFTER_DAYS = env.integer("BYOM_PURGE_AFTER_DAYS", 30)
 
 # Background work -----------------------------------------------------------------------
@@ -369,6 +375,7 @@ PERIODIC_JOBS = {
     "usage.budgets.reclaim": 60.0,
     "usage.alerts.check": 60.0,
     "usage.deliveries.deliver": 10.0,
+    "usage.retention.drop_old_records": 3600.0,
 }
 
 # Watching ------------------------------------------------------------------------------
