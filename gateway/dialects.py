@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from providers import registry
 from providers.vocabulary import JSON
 
 Headers = Mapping[str, str]
@@ -22,17 +23,22 @@ _EPOCH = "1970-01-01T00:00:00Z"  # what Anthropic says where a release date is n
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One dialect. `provider` is the one whose models are meant when a model's name tells
-    nothing; `providers` are all those that speak it. `address` is for sentences."""
+    """One dialect. `provider` is the one it is named after, whose models are meant when a model's
+    name tells nothing. `address` is for sentences."""
 
     provider: str
-    providers: tuple[str, ...]
     address: str
     key_header: Callable[[str], tuple[str, str]]
     error_body: Callable[[int, str, str, float | None], JSON]
     model_list: Callable[[Models], JSON]
     error_event: bytes = b""
     request_headers: frozenset[str] = frozenset()
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """All those of the registry that speak it."""
+        names = registry.names()
+        return tuple(name for name in names if registry.get(name).dialect == self.provider)
 
     def error_frame(self, body: bytes) -> bytes:
         """An error as the last event of a stream that had begun. What was sent before may have
@@ -110,7 +116,6 @@ def _google_models(models: Models) -> JSON:
 
 OPENAI = Dialect(
     provider="openai",
-    providers=("openai", "openai_compatible"),
     address="POST /v1/chat/completions",
     key_header=lambda key: ("authorization", f"Bearer {key}"),
     error_body=_openai_error,
@@ -119,7 +124,6 @@ OPENAI = Dialect(
 )
 ANTHROPIC = Dialect(
     provider="anthropic",
-    providers=("anthropic",),
     address="POST /v1/messages",
     key_header=lambda key: ("x-api-key", key),
     error_body=_anthropic_error,
@@ -129,7 +133,6 @@ ANTHROPIC = Dialect(
 )
 GOOGLE = Dialect(
     provider="google",
-    providers=("google",),
     address="POST /v1/models/MODEL:generateContent",
     key_header=lambda key: ("x-goog-api-key", key),
     error_body=_google_error,
@@ -140,7 +143,8 @@ DIALECTS = (OPENAI, ANTHROPIC, GOOGLE)
 
 
 def dialect_of(provider: str) -> Dialect:
-    return next(dialect for dialect in DIALECTS if provider in dialect.providers)
+    spoken = registry.get(provider).dialect
+    return next(dialect for dialect in DIALECTS if dialect.provider == spoken)
 
 
 def access_token(headers: Headers) -> str:

@@ -49,7 +49,9 @@ def test_admin_keys_are_refused(provider: str, key: str) -> None:
     "key", ["AIza" + "x" * 35, "AQ.Ab8RN6xxxxxxxxxxxxxxx", "anything-goes", "gsk_0123456789abcdef"]
 )
 def test_the_format_of_a_key_is_no_reason_to_refuse_it(key: str) -> None:
-    assert [check_key(provider, key) for provider in registry.names()] == [key] * 4
+    assert [check_key(provider, key) for provider in registry.names()] == [key] * len(
+        registry.names()
+    )
 
 
 def test_a_key_for_nobody_is_refused() -> None:
