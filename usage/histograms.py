@@ -11,20 +11,25 @@ from collections.abc import Mapping
 GROWTH = 1.1
 
 
-def bucket(milliseconds: float) -> int:
-    """The number of the bucket; what took up to a millisecond is in the first one, 0."""
+def bucket(milliseconds: float) -> str:
+    """The number of the bucket, as JSON's keys are; what took up to 1 ms is in the first, "0"."""
     if milliseconds <= 1:
-        return 0
-    return math.ceil(math.log(milliseconds, GROWTH))
+        return "0"
+    return str(math.ceil(math.log(milliseconds, GROWTH)))
 
 
-def percentile(counts: Mapping[int, int], percent: float) -> float | None:
+def add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for number, count in more.items():
+        counts[number] = counts.get(number, 0) + count
+
+
+def percentile(counts: Mapping[str, int], percent: float) -> float | None:
     """Milliseconds that `percent` of the durations do not exceed (nearest rank); None of none."""
     rank = math.ceil(sum(counts.values()) * percent / 100)
     below = 0
-    for number in sorted(counts):
+    for number in sorted(counts, key=int):
         if below + counts[number] >= rank > 0:
             inside = (rank - below - 0.5) / counts[number]
-            return float(GROWTH ** (number - 1 + inside))
+            return float(GROWTH ** (int(number) - 1 + inside))
         below += counts[number]
     return None

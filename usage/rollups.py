@@ -6,21 +6,22 @@ counted and what waits can't get out of step. One process works at a time, under
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Exists, Max, Min, OuterRef
 
 from usage.daily import EVERYONE, DailyUsage, Dimension, PendingRollup, RollupLock
-from usage.histograms import bucket
+from usage.histograms import add, bucket
 from usage.models import Status, UsageQuerySet, UsageRecord
 
 BATCH = 5000
+MOST = 50_000  # rows in one transaction, and added to what a page reads
 COLUMNS = (
     "id", "created_at", "user_id", "credential_id", "access_token_id", "provider", "model",
     "surface", "paid_by", "status", "is_simulated", "input_tokens", "output_tokens", "cost_usd",
@@ -31,6 +32,7 @@ FIGURES = (
     "calls", "failed", "cancelled", "simulated", "input_tokens", "output_tokens", "cost_usd",
     "unpriced", "latency", "first_token",
 )  # fmt: skip
+PLAIN = FIGURES[:-2]  # without the histograms
 Key = tuple[int, str, date, str]  # owner, dimension, day, value
 
 
@@ -46,37 +48,31 @@ class Cell:
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
     unpriced: int = 0
-    latency: Counter[int] = field(default_factory=Counter)
-    first_token: Counter[int] = field(default_factory=Counter)
+    latency: dict[str, int] = field(default_factory=dict)
+    first_token: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Cell) -> None:
-        for name in FIGURES[:-2]:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.latency.update(other.latency)
-        self.first_token.update(other.first_token)
+        self.calls += other.calls
+        self.failed += other.failed
+        self.cancelled += other.cancelled
+        self.simulated += other.simulated
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cost_usd += other.cost_usd
+        self.unpriced += other.unpriced
+        add(self.latency, other.latency)
+        add(self.first_token, other.first_token)
 
 
-def cell_of(figures: tuple[Any, ...]) -> Cell:
-    """The values of FIGURES as the database has them."""
-    cell = Cell()
-    for name, value in zip(FIGURES, figures, strict=True):
-        setattr(cell, name, _buckets(value) if isinstance(value, dict) else value)
-    return cell
-
-
-def _buckets(stored: dict[str, int]) -> Counter[int]:
-    return Counter({int(number): count for number, count in stored.items()})
-
-
-def fold(rows: UsageQuerySet) -> dict[Key, Cell]:
-    """What these ledger rows add to the roll-ups."""
+def fold(parts: Iterable[UsageQuerySet]) -> dict[Key, Cell]:
+    """What the rows of these querysets add to the roll-ups."""
     details: dict[tuple[Any, ...], Cell] = {}
-    found = rows.order_by().values_list(*COLUMNS, named=True).iterator(BATCH)
     corrections = []
-    for row in found:
-        _count(details, row)
-        if row.corrects_id and row.corrects__cost_usd is None:
-            corrections.append(row)
+    for rows in parts:
+        for row in rows.order_by().values_list(*COLUMNS, named=True).iterator(BATCH):
+            _count(details, row)
+            if row.corrects_id and row.corrects__cost_usd is None:
+                corrections.append(row)
     for row in _first_corrections(corrections):
         details[_detail(row)].unpriced -= 1
     return _by_dimension(details)
@@ -105,9 +101,9 @@ def _count_call(cell: Cell, row: Any) -> None:
     elif row.status == Status.CANCELLED:
         cell.cancelled += 1
     else:
-        cell.latency[bucket(row.latency_ms)] += 1
+        add(cell.latency, {bucket(row.latency_ms): 1})
         if row.ttft_ms is not None:
-            cell.first_token[bucket(row.ttft_ms)] += 1
+            add(cell.first_token, {bucket(row.ttft_ms): 1})
 
 
 def _detail(row: Any) -> tuple[Any, ...]:
@@ -162,9 +158,36 @@ def _roll_batch() -> int:
     if not _locked(wait=False):
         return 0
     ids = list(PendingRollup.objects.values_list("pk", flat=True)[:BATCH])
-    _store(fold(UsageRecord.objects.filter(pk__in=ids)))
-    PendingRollup.objects.filter(pk__in=ids).delete()
+    if len(ids) == BATCH:
+        ids = _of_one_day(ids)
+    _store(_fold_ids(ids))
+    for part in _parts(ids):
+        PendingRollup.objects.filter(pk__in=part).delete()
     return len(ids)
+
+
+def _of_one_day(ids: list[UUID]) -> list[UUID]:
+    """Where many rows wait, all those of one day: fewer figures change than with any others."""
+    first = UsageRecord.objects.filter(pk__in=ids).order_by().first()
+    if first is None:
+        return ids
+    start, end = _bounds(first.created_at.astimezone(UTC).date())
+    day = UsageRecord.objects.filter(created_at__gte=start, created_at__lt=end)
+    notes = PendingRollup.objects.filter(pk__in=day.order_by().values("pk"))
+    return list(notes.values_list("pk", flat=True)[:MOST])
+
+
+def _fold_ids(ids: list[UUID]) -> dict[Key, Cell]:
+    return fold(UsageRecord.objects.filter(pk__in=part) for part in _parts(ids))
+
+
+def _parts(ids: list[UUID]) -> Iterator[list[UUID]]:
+    return (ids[n : n + BATCH] for n in range(0, len(ids), BATCH))
+
+
+def fold_waiting() -> dict[Key, Cell]:
+    """What the rows that wait will add. While very many wait, only some of them."""
+    return _fold_ids(list(PendingRollup.objects.values_list("pk", flat=True)[:MOST]))
 
 
 def _locked(*, wait: bool) -> bool:
@@ -180,7 +203,7 @@ def _store(cells: dict[Key, Cell]) -> None:
     for stored in _stored(cells):
         key = (stored.owner, stored.dimension, stored.day, stored.value)
         if key in cells:
-            cells[key].add(cell_of(tuple(getattr(stored, name) for name in FIGURES)))
+            cells[key].add(Cell(**{name: getattr(stored, name) for name in FIGURES}))
     DailyUsage.objects.bulk_create(
         (_row(key, cell) for key, cell in cells.items()),
         batch_size=500,
@@ -205,33 +228,22 @@ def _row(key: Key, cell: Cell) -> DailyUsage:
     return DailyUsage(owner=owner, dimension=dimension, day=day, value=value, **figures)
 
 
-def waiting() -> Exists:
-    """Whether a ledger row is not rolled up yet."""
-    return Exists(PendingRollup.objects.filter(pk=OuterRef("pk")))
-
-
-def merge(cells: dict[Key, Cell], more: dict[Key, Cell]) -> None:
-    for key, cell in more.items():
-        cells.setdefault(key, Cell()).add(cell)
-
-
 def rebuild(day: date) -> bool:
     """Makes one day's roll-ups anew from the ledger.
 
     False, and nothing is changed, where the ledger no longer has all the calls that the roll-ups
     count: old rows may be deleted, roll-ups stay.
     """
-    start = datetime.combine(day, time.min, UTC)
-    end = start + timedelta(days=1)
+    start, end = _bounds(day)
     calls = UsageRecord.objects.filter(corrects=None, created_at__gte=start, created_at__lt=end)
     corrections = UsageRecord.objects.filter(
         corrects__isnull=False, corrects__created_at__gte=start, corrects__created_at__lt=end
     )
+    waits = Exists(PendingRollup.objects.filter(pk=OuterRef("pk")))
     with transaction.atomic():
         _locked(wait=True)
         # What waits is left to `roll_up`: one statement sees a row and its note, or neither.
-        cells = fold(calls.exclude(waiting()))
-        merge(cells, fold(corrections.exclude(waiting())))
+        cells = fold([calls.exclude(waits), corrections.exclude(waits)])
         whole = (EVERYONE, str(Dimension.ALL), day, "")
         counted = DailyUsage.objects.filter(owner=EVERYONE, dimension=Dimension.ALL, day=day)
         if sum(counted.values_list("calls", flat=True)) > cells.get(whole, Cell()).calls:
@@ -239,6 +251,11 @@ def rebuild(day: date) -> bool:
         DailyUsage.objects.filter(day=day).delete()
         _store(cells)
     return True
+
+
+def _bounds(day: date) -> tuple[datetime, datetime]:
+    start = datetime.combine(day, time.min, UTC)
+    return start, start + timedelta(days=1)
 
 
 def days_of_ledger() -> list[date]:

@@ -1,7 +1,7 @@
 """What usage comes to: totals and groups of a period, read from the roll-ups.
 
-Ledger rows that are not rolled up yet are added, so that a call shows at once. The roll-ups are
-read first: a row that is counted in between is missing from one answer, never twice in it.
+Ledger rows that are not rolled up yet are added, so that a call shows at once. These are two
+reads: a row that is counted just in between may be missing from one answer, or stand in it twice.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
-from usage.daily import EVERYONE, DailyUsage, Dimension
+from usage.daily import DailyUsage, Dimension
 from usage.histograms import percentile
-from usage.models import PaidBy, Surface, UsageRecord
-from usage.rollups import FIGURES, Cell, cell_of, fold, waiting
+from usage.models import PaidBy, Surface
+from usage.rollups import FIGURES, PLAIN, Cell, Key, fold_waiting
 
 Cells = dict[tuple[str, date, str], Cell]  # dimension, day, value
 
@@ -84,7 +83,7 @@ def figures(cells: Iterable[Cell]) -> Figures:
         whole.add(cell)
     ended = whole.calls - whole.cancelled
     return Figures(
-        **{name: getattr(whole, name) for name in FIGURES[:-2]},
+        **{name: getattr(whole, name) for name in PLAIN},
         success_rate=1 - whole.failed / ended if ended else None,
         latency_p50=percentile(whole.latency, 50),
         latency_p95=percentile(whole.latency, 95),
@@ -94,19 +93,29 @@ def figures(cells: Iterable[Cell]) -> Figures:
     )
 
 
-def read(owner: int, dimensions: Sequence[str], period: Period | None = None) -> Cells:
-    """The cells of a user's days (or EVERYONE's), for ever or of a period."""
+def read(
+    owner: int,
+    dimensions: Sequence[str],
+    period: Period | None = None,
+    *,
+    waiting: dict[Key, Cell] | None = None,
+    durations: bool = True,
+) -> Cells:
+    """The cells of a user's days (or EVERYONE's), for ever or of a period.
+
+    `waiting` is what `fold_waiting` found, if the caller has asked already. Without `durations`
+    there are no histograms, which are most of the work.
+    """
     stored = DailyUsage.objects.filter(owner=owner, dimension__in=dimensions)
     if period:
         stored = stored.filter(day__gte=period.start, day__lte=period.end)
+    names = FIGURES if durations else PLAIN
     cells = {
-        (dimension, day, value): cell_of(tuple(rest))
-        for dimension, day, value, *rest in stored.values_list(
-            "dimension", "day", "value", *FIGURES
-        )
+        (dimension, day, value): Cell(**dict(zip(names, found, strict=True)))
+        for dimension, day, value, *found in stored.values_list("dimension", "day", "value", *names)
     }
-    rows = UsageRecord.objects.filter(waiting(), Q() if owner == EVERYONE else Q(user_id=owner))
-    for (of, dimension, day, value), cell in fold(rows).items():
+    waiting = fold_waiting() if waiting is None else waiting
+    for (of, dimension, day, value), cell in waiting.items():
         inside = period is None or period.start <= day <= period.end
         if of == owner and dimension in dimensions and inside:
             cells.setdefault((dimension, day, value), Cell()).add(cell)

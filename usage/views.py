@@ -15,6 +15,7 @@ from usage.export import FORMATS, exported
 from usage.forms import PERIODS, RecordsForm, SummaryForm
 from usage.models import UsageRecord
 from usage.paging import BadCursor, Cursor, page_of
+from usage.rollups import fold_waiting
 from usage.summary import by_day, by_value, read, total, totals_of
 
 CALLS_PER_PAGE = 50
@@ -27,9 +28,12 @@ def usage(request: HttpRequest) -> HttpResponse:
     period = form.period
     owner = form.owner if form.is_valid() else int(request.user.pk or 0)
     group_by = _breakdown(form)
-    cells = read(owner, [Dimension.ALL, Dimension.PROVIDER, Dimension.PAID_BY, group_by], period)
+    waiting = fold_waiting()
+    sums = [Dimension.PROVIDER, Dimension.PAID_BY]
+    costs = read(owner, sums, period, waiting=waiting, durations=False)
+    cells = read(owner, [Dimension.ALL, group_by], period, waiting=waiting)
     totals, days = total(cells), by_day(cells, period)
-    before = total(read(owner, [Dimension.ALL], period.previous))
+    before = total(read(owner, [Dimension.ALL], period.previous, waiting=waiting))
     context = {
         "form": form,
         "period": period,
@@ -39,9 +43,9 @@ def usage(request: HttpRequest) -> HttpResponse:
         "totals": totals,
         "before": before,
         "deltas": deltas(totals, before),
-        "paid_by": by_value(cells, Dimension.PAID_BY),
+        "paid_by": by_value(costs, Dimension.PAID_BY),
         "days": [day for day in reversed(days) if day.figures.calls],
-        "charts": chart_data(cells, days),
+        "charts": chart_data(costs, days),
         "group_by": group_by,
         "breakdowns": _tabs(request, owner),
         "groups": by_value(cells, group_by)[:CALLS_PER_PAGE],

@@ -183,7 +183,7 @@ def test_the_trigger_can_be_put_up_twice() -> None:
 def test_percentiles_of_merged_histograms_are_within_five_percent() -> None:
     chance = random.Random(3)
     values = sorted(chance.lognormvariate(6, 0.8) for _ in range(2000))
-    counts: dict[int, int] = {}
+    counts: dict[str, int] = {}
     for value in values:
         counts[bucket(value)] = counts.get(bucket(value), 0) + 1
 

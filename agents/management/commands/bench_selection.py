@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import random
 import statistics
-import tempfile
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 from asgiref.sync import async_to_sync, sync_to_async
@@ -24,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from agents.clients import select
+from byom.throwaway import throwaway_database
 from credentials.models import LLMCredential
 from providers.http import http_client
 
@@ -64,21 +61,6 @@ class Command(BaseCommand):
         line = f"{name:<22} n={len(milliseconds)} p50={p50:.3f} p95={p95:.3f} p99={p99:.3f} ms"
         self.stdout.write(line)
         return p95
-
-
-@contextmanager
-def throwaway_database() -> Iterator[None]:
-    """Django's own way of making a test database, under a name that nothing else has."""
-    real = connection.settings_dict["NAME"]
-    name = f"byom_bench_{uuid4().hex[:12]}"
-    with tempfile.TemporaryDirectory() as folder:
-        file = str(Path(folder) / name)
-        connection.settings_dict["TEST"]["NAME"] = file if connection.vendor == "sqlite" else name
-        connection.creation.create_test_db(verbosity=0, serialize=False)
-        try:
-            yield
-        finally:
-            connection.creation.destroy_test_db(real, verbosity=0)
 
 
 def make_people(count: int) -> list[User]:

@@ -1,0 +1,26 @@
+"""A database for a measurement: made, filled, dropped again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from django.db import connection
+
+
+@contextmanager
+def throwaway_database() -> Iterator[None]:
+    """Django's own way of making a test database, under a name that nothing else has."""
+    real = connection.settings_dict["NAME"]
+    name = f"byom_bench_{uuid4().hex[:12]}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / name)
+        connection.settings_dict["TEST"]["NAME"] = file if connection.vendor == "sqlite" else name
+        connection.creation.create_test_db(verbosity=0, serialize=False)
+        try:
+            yield
+        finally:
+            connection.creation.destroy_test_db(real, verbosity=0)
