@@ -11,7 +11,6 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -81,13 +80,36 @@ def fill(rows: int, others: int) -> User:
     keys = {user.pk: keys_of(user) for user in [person, *people]}
     moment = UsageRecord._meta.get_field("created_at")
     moment.auto_now_add = False  # these rows have times of their own
-    made = made_rows(rows, person, people, keys)
-    while batch := list(islice(made, BATCH)):
-        UsageRecord.objects.bulk_create(batch, batch_size=BATCH)
+    UsageRecord.objects.bulk_create(made_rows(min(rows, BATCH), person, people, keys))
     moment.auto_now_add = True
     with connection.cursor() as cursor:
+        copy_rows(cursor, max(rows // BATCH, 1))
         cursor.execute("ANALYZE")  # as the database does by itself in time
     return person
+
+
+COPIED = {
+    "sqlite": (
+        "lower(hex(randomblob(16)))",
+        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', created_at, '+' || %s || ' seconds') || '000'",
+    ),
+    "postgresql": ("gen_random_uuid()", "created_at + %s * interval '1 second'"),
+}
+
+
+def copy_rows(cursor: Any, times: int) -> None:
+    """Fills the time between the rows with copies of them, in SQL: each one has its own moment."""
+    key, moment = COPIED[connection.vendor]
+    names = [f.column for f in UsageRecord._meta.fields if f.column not in ("id", "created_at")]
+    columns = ", ".join(connection.ops.quote_name(name) for name in names)
+    cursor.execute("CREATE TEMPORARY TABLE made AS SELECT * FROM usage_usagerecord")
+    gap = timedelta(days=DAYS - 1).total_seconds() / BATCH / times
+    for number in range(1, times):
+        cursor.execute(
+            f"INSERT INTO usage_usagerecord (id, created_at, {columns}) "
+            f"SELECT {key}, {moment}, {columns} FROM made",
+            [round(gap * number, 3)],
+        )
 
 
 def keys_of(user: User) -> tuple[dict[str, Any], Any]:
