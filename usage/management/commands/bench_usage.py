@@ -100,7 +100,9 @@ COPIED = {
 def copy_rows(cursor: Any, times: int) -> None:
     """Fills the time between the rows with copies of them, in SQL: each one has its own moment."""
     key, moment = COPIED[connection.vendor]
-    names = [f.column for f in UsageRecord._meta.fields if f.column not in ("id", "created_at")]
+    names = [
+        str(f.column) for f in UsageRecord._meta.fields if f.column not in ("id", "created_at")
+    ]
     columns = ", ".join(connection.ops.quote_name(name) for name in names)
     cursor.execute("CREATE TEMPORARY TABLE made AS SELECT * FROM usage_usagerecord")
     gap = timedelta(days=DAYS - 1).total_seconds() / BATCH / times
