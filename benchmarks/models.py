@@ -16,9 +16,12 @@ class RunStatus(models.TextChoices):
 
 
 class BenchmarkRunQuerySet(models.QuerySet["BenchmarkRun"]):
-    def of(self, user: Any) -> Self:
-        """This user's own; None: those made with the operator's or the simulator's keys."""
-        return self.filter(owner=user)
+    def of(self, owner_id: Any) -> Self:
+        """One user's; None: those made with the operator's or the simulator's keys."""
+        return self.filter(owner_id=owner_id)
+
+    def owned_by(self, user: Any) -> Self:
+        return self.of(user.pk) if user.pk else self.none()
 
 
 class BenchmarkRun(models.Model):

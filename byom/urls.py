@@ -11,6 +11,7 @@ from django.views.generic import RedirectView
 from agents.api import SessionViewSet
 from agents.policy_api import PolicyView
 from agents.tool_api import ToolServerViewSet, ToolViewSet
+from benchmarks.api import BenchmarkRunViewSet
 from byom import health, views
 from byom.routing import OptionalSlashRouter
 from credentials.api import CredentialViewSet
@@ -26,6 +27,7 @@ router.register("users/me/audit-events", AuditEventViewSet, basename="audit-even
 router.register("agent/sessions", SessionViewSet, basename="agent-session")
 router.register("agent/tools", ToolViewSet, basename="agent-tool")
 router.register("agent/tool-servers", ToolServerViewSet, basename="agent-tool-server")
+router.register("benchmarks/runs", BenchmarkRunViewSet, basename="benchmark-run")
 router.register("usage/records", UsageRecordViewSet, basename="usage-record")
 
 admin.site.site_header = admin.site.site_title = "BYOM administration"
@@ -43,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("keys/", include("credentials.urls")),
     path("chat/", include("agents.urls")),
     path("usage/", include("usage.urls")),
+    path("benchmarks/", include("benchmarks.urls")),
     path("livez", health.live, name="livez"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", metrics, name="metrics"),

@@ -15,8 +15,10 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from agents.models import AgentSession, Message, Role, ToolServer
+from benchmarks.models import BenchmarkRun
 from credentials.audit import Action, AuditEvent
 from credentials.models import AccessToken, LLMCredential
 from credentials.tests.factories import CredentialFactory, UserFactory
@@ -37,6 +39,8 @@ OBJECTS = {
     "api/v1/agent/tool-servers": ToolServer,
     "api/v1/usage/records": UsageRecord,
     "usage/records": UsageRecord,
+    "api/v1/benchmarks/runs": BenchmarkRun,
+    "benchmarks/": BenchmarkRun,
     "keys/tokens": AccessToken,
     "keys/": LLMCredential,
     "chat/": AgentSession,
@@ -92,6 +96,11 @@ def world(alice: User) -> User:
     call = UsageRecord.objects.create(
         user=alice, credential=credential, surface="api", provider="openai", model=LABEL,
         usage_source="reported", latency_ms=1.0, status="ok", paid_by="user",
+    )  # fmt: skip
+    BenchmarkRun.objects.create(
+        owner=alice, status="completed", is_simulated=False, schema_version=2,
+        plan={"contenders": [{"provider": "openai", "model": LABEL}], "seed": 1, "runs": 1},
+        environment={}, summary=[], verdicts=[], started_at=timezone.now(),
     )  # fmt: skip
     session = AgentSession.objects.create(owner=alice, title=LABEL, credential=credential)
     Message.objects.create(session=session, position=1, role=Role.USER, text=LABEL, record=call)

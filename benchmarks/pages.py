@@ -1,0 +1,107 @@
+"""What the page of a run shows of the JSON that is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from benchmarks.models import BenchmarkRun
+from benchmarks.statistics import MARGIN
+from benchmarks.verdicts import METRICS
+from providers import registry
+
+LABELS = {metric.field: metric.label for metric in METRICS}
+SENTENCES = {
+    "no_difference": f"No difference of {MARGIN:.0%} or more",
+    "refused": "No verdict: the stopwatch is coarser than the difference",
+    "not_available": "Not available",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contender's figures; times in milliseconds, None where too few calls have them."""
+
+    contender: str
+    calls: int
+    failed: int
+    p50: float | None
+    p95: float | None
+    first: float | None
+    cost_per_1000: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    metric: str
+    first: str
+    second: str
+    sentence: str
+    is_certain: bool
+    ratio: str
+    pairs: int
+
+
+def tables(run: BenchmarkRun) -> list[tuple[str, list[Row]]]:
+    """(prompt, rows): all prompts together first, then each."""
+    found: dict[str | None, list[Row]] = {None: []}
+    for entry in run.summary:
+        found.setdefault(entry["prompt"], []).append(_row(entry))
+    return [(prompt or "All prompts", rows) for prompt, rows in found.items()]
+
+
+def _row(entry: Mapping[str, Any]) -> Row:
+    cost = entry["cost_per_1000_usd"]
+    return Row(
+        contender=name(entry),
+        calls=entry["calls"],
+        failed=entry["failed"],
+        p50=_percentile(entry["latency_ms"], "p50"),
+        p95=_percentile(entry["latency_ms"], "p95"),
+        first=_percentile(entry["ttft_ms"], "p50"),
+        cost_per_1000=None if cost is None else Decimal(cost),
+    )
+
+
+def _percentile(found: Mapping[str, Any] | None, percentile: str) -> float | None:
+    return found[percentile].get("value") if found else None
+
+
+def judgements(run: BenchmarkRun) -> list[Judgement]:
+    return [_judgement(verdict) for verdict in run.verdicts]
+
+
+def _judgement(verdict: Mapping[str, Any]) -> Judgement:
+    first, second = name(verdict["first"]), name(verdict["second"])
+    ratio = verdict["ratio"]
+    return Judgement(
+        metric=LABELS[verdict["metric"]],
+        first=first,
+        second=second,
+        sentence=_sentence(verdict, first),
+        is_certain=verdict["verdict"] in ("faster", "slower", "cheaper", "dearer"),
+        ratio="–"
+        if ratio is None
+        else f"×{ratio:.2f} ({verdict['ratio_low']:.2f} to {verdict['ratio_high']:.2f})",
+        pairs=verdict["pairs"],
+    )
+
+
+def _sentence(verdict: Mapping[str, Any], first: str) -> str:
+    word = verdict["verdict"]
+    if word == "inconclusive":
+        more = verdict["more_runs"]
+        return f"Inconclusive: about {more} more {'run' if more == 1 else 'runs'} needed"
+    if word in SENTENCES:
+        return SENTENCES[word]
+    return f"{first} is {word} by {abs(1 - verdict['ratio']):.0%}"
+
+
+def name(contender: Mapping[str, Any]) -> str:
+    return f"{registry.label(contender['provider'])} {contender['model']}"
+
+
+def names(run: BenchmarkRun) -> list[str]:
+    return [name(contender) for contender in run.plan["contenders"]]
