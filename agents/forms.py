@@ -7,12 +7,30 @@ from typing import Any
 from django import forms
 
 from agents.clients import SelectionError
-from agents.models import AgentSession
+from agents.models import AgentSession, SessionQuerySet, SessionStatus
+from agents.offers import offers
 from agents.serializers import MAX_TEXT
 from agents.services import create_session
 from credentials.errors import CredentialError
-from credentials.models import LLMCredential
 from providers.registry import UnknownProvider
+
+AUTOMATIC = "Automatic: my default key, else the system’s"
+
+
+class SearchForm(forms.Form):
+    """Finds sessions by what was said in them and by how they stand."""
+
+    q = forms.CharField(max_length=200, required=False, label="Search")
+    status = forms.ChoiceField(
+        required=False, choices=[("", "Any status"), *SessionStatus.choices], label="Status"
+    )
+
+    def narrow(self, sessions: SessionQuerySet) -> SessionQuerySet:
+        if text := self.cleaned_data["q"]:
+            sessions = sessions.search(text)
+        if status := self.cleaned_data["status"]:
+            sessions = sessions.filter(status=status)
+        return sessions
 
 
 class SessionForm(forms.Form):
@@ -20,10 +38,13 @@ class SessionForm(forms.Form):
 
     template_name = "forms/fields.html"
 
-    credential_id = forms.ChoiceField(
-        label="Key", required=False, help_text="Whose key pays for this conversation."
+    offer = forms.ChoiceField(label="Key and model", required=False)
+    model = forms.CharField(
+        max_length=128,
+        required=False,
+        label="Another model",
+        help_text="Its name as the provider writes it. Empty: the one named above.",
     )
-    model = forms.CharField(max_length=128, required=False, help_text="Empty: the key's own model.")
     instructions = forms.CharField(
         max_length=MAX_TEXT,
         required=False,
@@ -34,15 +55,17 @@ class SessionForm(forms.Form):
     def __init__(self, *args: Any, owner: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.owner = owner
-        own = LLMCredential.objects.owned_by(owner).usable()
-        choices = [("", "Automatic: my default key, else the system's")]
-        choices += [(str(row.pk), f"{row.provider_label}: {row}") for row in own]
-        self.fields["credential_id"].choices = choices  # type: ignore[attr-defined]
+        self.offers = offers(owner)
+        choices = [("", AUTOMATIC), *((offer.value, offer.key) for offer in self.offers)]
+        self.fields["offer"].choices = choices  # type: ignore[attr-defined]
 
     def save(self) -> AgentSession | None:
         """The new session, or None with the reason added to the form."""
+        values = dict(self.cleaned_data)
+        chosen = values.pop("offer")
+        choice = next((each.choice() for each in self.offers if each.value == chosen), {})
         try:
-            return create_session(owner=self.owner, **self.cleaned_data)
+            return create_session(owner=self.owner, **values, **choice)
         except (SelectionError, CredentialError, UnknownProvider) as error:
             self.add_error(None, str(error))
             return None

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
+from agents.advice import advice_for, last_advice
 from agents.clients import SelectionError
 from agents.errors import SessionError
 from agents.events import event_stream
-from agents.forms import MessageForm, SessionForm
-from agents.models import AgentSession
+from agents.forms import MessageForm, SearchForm, SessionForm
+from agents.models import AgentSession, SessionStatus
+from agents.offers import TYPICAL, grouped
 from agents.turns import TURN_ERRORS, begin_turn, whole_turn
 from byom.errors import own_error_body
 from credentials.errors import CredentialError
 from providers import registry
 from usage.models import PaidBy, Surface
 
+PAGE_SIZE = 25
+
 
 @login_required
 def sessions(request: HttpRequest) -> HttpResponse:
-    own = AgentSession.objects.owned_by(request.user)[:100]
-    return render(request, "agents/sessions.html", {"sessions": own})
+    found = AgentSession.objects.owned_by(request.user)
+    form = SearchForm(request.GET)
+    if form.is_valid():
+        found = form.narrow(found)
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {"page": page, "sessions": page.object_list, "form": form}
+    return render(request, "agents/sessions.html", context)
 
 
 @login_required
@@ -32,7 +44,8 @@ def session_new(request: HttpRequest) -> HttpResponse:
     form = SessionForm(request.POST or None, owner=request.user)
     if request.method == "POST" and form.is_valid() and (session := form.save()):
         return redirect("agents:chat", pk=session.pk)
-    return render(request, "agents/new.html", {"form": form}, status=422 if form.errors else 200)
+    context = {"form": form, "groups": grouped(form.offers), "turn": TYPICAL}
+    return render(request, "agents/new.html", context, status=422 if form.errors else 200)
 
 
 @login_required
@@ -42,15 +55,20 @@ def chat(request: HttpRequest, pk: str) -> HttpResponse:
         "session": session,
         "entries": session.messages.select_related("record"),
         "form": MessageForm(),
-        "labels": _receipt_labels(),
+        "labels": _labels(session),
+        "advice": last_advice(session) if session.status == SessionStatus.FAILED else None,
     }
     return render(request, "agents/chat.html", context)
 
 
-def _receipt_labels() -> dict[str, dict[str, str]]:
-    """How the page's script calls what a streamed receipt only names."""
+def _labels(session: AgentSession) -> dict[str, Any]:
+    """How the page's script calls what a streamed turn only names."""
     providers = {name: registry.label(name) for name in registry.names()}
-    return {"providers": providers, "paid_by": dict(PaidBy.choices)}
+    return {
+        "providers": providers,
+        "paid_by": dict(PaidBy.choices),
+        "advice": advice_for(session),
+    }
 
 
 @login_required

@@ -38,13 +38,14 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One turn as its client saw it. Times are readings of `perf_counter`; `problem` says in
-    what the stream was not complete."""
+    """One turn as its client saw it. Times are readings of `perf_counter`; `booked_ms` is the time
+    to the first token in the ledger, `problem` says in what the stream was not complete."""
 
     began: float
     first: float | None
     ended: float
     deltas: int
+    booked_ms: float | None
     problem: str
 
     @property
@@ -148,7 +149,8 @@ async def stream_turn(
     except aiohttp.ClientError as error:
         last = ("broken", {"detail": str(error)})
     problem = _problem(last, "".join(texts), tokens)
-    return Stream(began, first, perf_counter(), len(texts), problem)
+    booked = last[1].get("receipt", {}).get("ttft_ms")
+    return Stream(began, first, perf_counter(), len(texts), booked, problem)
 
 
 async def _events(response: aiohttp.ClientResponse) -> Any:

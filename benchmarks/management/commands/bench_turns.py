@@ -95,6 +95,8 @@ class Command(BaseCommand):
         self.stdout.write(f"open at once       {most_at_once(streams)}")
         self.stdout.write(f"deltas per second  {sum(s.deltas for s in streams) / span:.0f}")
         self.stdout.write(f"worker             {cpu / span:.0%} of a core, {threads} threads")
+        booked = [s.booked_ms - options["ttft_ms"] for s in streams if s.booked_ms is not None]
+        self.stdout.write(f"  of it in the call  p50 {statistics.median(booked or [0]):.1f} ms")
         return [
             *self.complete(streams),
             *self.figure("first token, added", added(streams, options["ttft_ms"]), "first_ms"),

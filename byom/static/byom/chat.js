@@ -1,13 +1,15 @@
 // The chat page: sends a message and shows the answer while it streams. Without this file the
 // form is posted and the page comes back with the whole answer.
-import { renderText } from "./markdown.js";
+import { renderMarkdown } from "./markdown.js";
 
 const form = document.getElementById("composer");
 const chat = document.getElementById("chat");
 
-for (const text of chat.querySelectorAll(".message.assistant .text")) {
-  renderText(text, text.textContent);
-}
+for (const button of chat.querySelectorAll("[data-copy-message]")) button.hidden = false;
+chat.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy-message]");
+  if (button) copy(button);
+});
 if (form) setUp();
 
 function setUp() {
@@ -54,14 +56,14 @@ function setUp() {
       }
     } catch (error) {
       if (error.name === "AbortError") stopped(answer);
-      else fail(answer, { detail: "The connection broke. Load the page again to see what arrived." });
+      else fail(answer, { code: "connection_lost", detail: "Load the page again to see what arrived." });
     } finally {
       end(answer);
     }
   }
 
   function begin(text) {
-    for (const id of ["no-messages", "last-reason"]) document.getElementById(id)?.remove();
+    for (const old of document.querySelectorAll("#no-messages, #last-reason, .problem")) old.remove();
     const title = document.getElementById("chat-title");
     if (!chat.children.length && title.textContent === "New chat") {
       title.textContent = text.trim().split("\n")[0].slice(0, 60);
@@ -87,13 +89,13 @@ function setUp() {
   }
 
   async function follow(response, answer) {
-    const shown = answer.querySelector(".text");
+    let shown = answer.querySelector(".text");
     let text = "";
     let finished = false;
     let frame = 0; // drawn once per frame, however many pieces arrive
     const draw = () => {
       frame = 0;
-      keepingBottom(() => renderText(shown, text));
+      keepingBottom(() => renderMarkdown(shown, text));
     };
     for await (const { name, data } of events(response.body)) {
       if (name === "started") {
@@ -101,8 +103,15 @@ function setUp() {
       } else if (name === "delta") {
         text += data.text;
         frame ||= requestAnimationFrame(draw);
+      } else if (name === "tool_call" || name === "tool_result") {
+        if (frame) draw();
+        keepingBottom(() => answer.insertBefore(step(name, data), answer.querySelector(".after")));
+        // What is said after a step stands below it.
+        if (text) answer.insertBefore((shown = richText()), answer.querySelector(".after"));
+        text = "";
       } else if (name === "done") {
         finished = true;
+        if (frame) draw();
         done(answer, data);
       } else if (name === "error") {
         finished = true;
@@ -116,9 +125,11 @@ function setUp() {
   function done(answer, { message, receipt, finish_reason: reason }) {
     status.textContent = "The answer is complete.";
     answer.querySelector(".who").textContent = "Model";
-    if (message) renderText(answer.querySelector(".text"), message.content);
-    if (receipt) keepingBottom(() => answer.append(receiptLine(receipt)));
-    if (reason === "length") fail(null, { detail: "The answer was cut off: it reached the most tokens this chat allows." });
+    const said = answer.querySelector(".text");
+    if (message && !said.textContent) renderMarkdown(said, textOf(message));
+    answer.querySelector("[data-copy-message]").hidden = false;
+    if (receipt) keepingBottom(() => answer.insertBefore(receiptLine(receipt), answer.querySelector(".after")));
+    if (reason === "length") fail(null, { code: "cut_off", detail: "It reached the most tokens this chat allows." });
   }
 
   function stopped(answer) {
@@ -128,13 +139,20 @@ function setUp() {
     note.textContent = answer.querySelector(".text").textContent
       ? "Stopped. What has arrived is kept, and counted in your usage."
       : "Stopped before an answer arrived.";
-    answer.append(note);
+    answer.insertBefore(note, answer.querySelector(".after"));
   }
 
-  function fail(answer, { detail, retry_after: wait }) {
+  function fail(answer, { code, detail, retry_after: wait }) {
     const problem = fromTemplate("problem-template");
     const again = wait ? ` Try again in ${Math.ceil(wait)} s.` : "";
-    problem.querySelector("p").textContent = detail + again;
+    const { title, action, link } = labels.advice[code] ?? labels.advice[""];
+    problem.setAttribute("role", "alert");
+    problem.querySelector("[data-problem=title]").textContent = title;
+    problem.querySelector("[data-problem=detail]").textContent = detail + again;
+    const way = problem.querySelector("[data-problem=action]");
+    way.hidden = !link;
+    way.firstElementChild.textContent = action;
+    if (link) way.firstElementChild.href = link;
     if (answer && !answer.querySelector(".text").textContent) answer.remove();
     status.textContent = "";
     keepingBottom(() => chat.append(problem));
@@ -145,6 +163,8 @@ function setUp() {
     message.className = `message ${role}`;
     message.querySelector(".who").textContent = who;
     message.querySelector(".text").textContent = text;
+    if (role === "user") message.querySelector(".after").remove();
+    else message.querySelector(".text").classList.add("rich");
     chat.append(message);
     message.scrollIntoView({ block: "end" });
     window.scrollTo(0, document.documentElement.scrollHeight);
@@ -170,6 +190,38 @@ function setUp() {
   }
 }
 
+// A tool that the model calls, or what came of it, as a row that opens.
+function step(kind, data) {
+  const row = fromTemplate("step-template");
+  const isResult = kind === "tool_result";
+  const part = (name) => row.querySelector(`[data-step=${name}]`);
+  part("kind").textContent = isResult ? "Result of" : "Calls";
+  part("name").textContent = data.name;
+  part("failed").hidden = !data.is_error;
+  part("time").textContent = data.duration_ms === undefined ? "" : duration(data.duration_ms);
+  part("content").textContent = isResult ? data.content : JSON.stringify(data.arguments, null, 2);
+  return row;
+}
+
+function richText() {
+  const made = document.createElement("div");
+  made.className = "text rich";
+  return made;
+}
+
+function textOf({ content }) {
+  if (typeof content === "string") return content;
+  return content.filter((part) => part.type === "text").map((part) => part.text).join("");
+}
+
+async function copy(button) {
+  const texts = button.closest(".message").querySelectorAll(":scope > .text");
+  const text = [...texts].map((part) => part.innerText).join("\n\n");
+  const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+  button.textContent = done ? "Copied" : "Select the text and press Ctrl+C";
+  setTimeout(() => (button.textContent = "Copy"), 2000);
+}
+
 function fromTemplate(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
 }
@@ -190,7 +242,7 @@ async function refusal(response) {
   if ((response.headers.get("Content-Type") ?? "").startsWith("application/json")) {
     return response.json();
   }
-  if (response.redirected) return { detail: "You have been signed out. Load the page again to sign in." };
+  if (response.redirected) return { code: "signed_out", detail: "Load the page again to sign in." };
   return { detail: `The server refused this (${response.status}). Load the page again and retry.` };
 }
 
