@@ -18,6 +18,7 @@ from credentials.api import CredentialViewSet
 from credentials.audit_api import AuditEventViewSet
 from credentials.token_api import AccessTokenViewSet
 from usage.api import SummaryView, UsageRecordViewSet
+from usage.budget_api import BudgetViewSet
 from usage.metrics_views import metrics
 
 router = OptionalSlashRouter()
@@ -28,6 +29,7 @@ router.register("agent/sessions", SessionViewSet, basename="agent-session")
 router.register("agent/tools", ToolViewSet, basename="agent-tool")
 router.register("agent/tool-servers", ToolServerViewSet, basename="agent-tool-server")
 router.register("benchmarks/runs", BenchmarkRunViewSet, basename="benchmark-run")
+router.register("usage/budgets", BudgetViewSet, basename="budget")
 router.register("usage/records", UsageRecordViewSet, basename="usage-record")
 
 admin.site.site_header = admin.site.site_title = "BYOM administration"

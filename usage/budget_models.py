@@ -21,7 +21,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from credentials.models import AccessToken, LLMCredential
-from usage.periods import Period, Window, window
+from usage.periods import LENGTHS, Period, Window, window
 
 if TYPE_CHECKING:
     from usage.models import UsageRecord
@@ -52,6 +52,10 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
     def owned_by(self, user: Any) -> Self:
         """Those that a person has made for themselves."""
         return self.filter(owner_id=user.pk) if user.pk else self.none()
+
+    def given_to(self, user: Any) -> Self:
+        """Those that staff have set for a person."""
+        return self.filter(user_id=user.pk, is_active=True).exclude(owner_id=user.pk)
 
     def over(
         self, *, user_id: Any, access_token_id: int | None, credential_id: uuid.UUID | None
@@ -182,6 +186,14 @@ class Budget(models.Model):
     def percent(self) -> int:
         """Of the limit, how much is spent; may be more than 100."""
         return self.spent_units * 100 // self.limit_units if self.limit_units else 100
+
+    @property
+    def when(self) -> str:
+        """For people: `month`, or of a rolling one `30 days`."""
+        if self.is_rolling:
+            days = LENGTHS[Period(self.period)].days
+            return "24 hours" if days == 1 else f"{days} days"
+        return str(self.get_period_display())
 
     @property
     def is_due(self) -> bool:

@@ -23,7 +23,7 @@ from credentials.audit import Action, AuditEvent
 from credentials.models import AccessToken, LLMCredential
 from credentials.tests.factories import CredentialFactory, UserFactory
 from credentials.trail import record
-from usage.models import UsageRecord
+from usage.models import Budget, UsageRecord
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 VERBS = ("get", "post", "put", "patch", "delete")
@@ -41,6 +41,8 @@ OBJECTS = {
     "usage/records": UsageRecord,
     "api/v1/benchmarks/runs": BenchmarkRun,
     "benchmarks/": BenchmarkRun,
+    "api/v1/usage/budgets": Budget,
+    "usage/budgets": Budget,
     "keys/tokens": AccessToken,
     "keys/": LLMCredential,
     "chat/": AgentSession,
@@ -102,6 +104,7 @@ def world(alice: User) -> User:
         plan={"contenders": [{"provider": "openai", "model": LABEL}], "seed": 1, "runs": 1},
         environment={}, summary=[], verdicts=[], started_at=timezone.now(),
     )  # fmt: skip
+    Budget.objects.create(name=LABEL, owner=alice, user=alice, limit_units=1, is_hard=False)
     session = AgentSession.objects.create(owner=alice, title=LABEL, credential=credential)
     Message.objects.create(session=session, position=1, role=Role.USER, text=LABEL, record=call)
     ToolServer.objects.create(owner=alice, name=LABEL[:24], url=f"https://{LABEL}.invalid/mcp")
@@ -189,4 +192,5 @@ def snapshot() -> list[Any]:
         list(AgentSession.objects.values("pk", "title", "status")),
         Message.objects.count(),
         ToolServer.objects.count(),
+        list(Budget.objects.values("pk", "name", "limit_units", "is_active")),
     ]
