@@ -22,6 +22,8 @@ from usage.models import (
     DailyUsage,
     PendingRollup,
     PriceOverride,
+    Reconciliation,
+    ReconciliationRow,
     Reservation,
     RollupLock,
     UsageRecord,
@@ -140,3 +142,8 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
     list_display = ("alert", "channel", "attempts", "next_at", "delivered_at", "last_error")
     list_filter = ("channel",)
     list_select_related = ("alert",)
+
+
+@admin.register(Reconciliation, ReconciliationRow)
+class ReconciliationAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "ours_usd", "theirs_usd", "drift")

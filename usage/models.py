@@ -17,6 +17,7 @@ from usage.alert_models import Alert, AlertDelivery, AlertPreference
 from usage.budget_models import Budget, Reservation
 from usage.daily import DailyUsage, PendingRollup, RollupLock
 from usage.price_models import PriceOverride
+from usage.reconciliation_models import Reconciliation, ReconciliationRow
 
 __all__ = [
     "IS_CALL",
@@ -29,6 +30,8 @@ __all__ = [
     "PaidBy",
     "PendingRollup",
     "PriceOverride",
+    "Reconciliation",
+    "ReconciliationRow",
     "Reservation",
     "RollupLock",
     "Status",

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from usage import alert_views, budget_views, views
+from usage.reconciliation_views import reconciliation
 
 app_name = "usage"
 urlpatterns = [
@@ -13,6 +14,7 @@ urlpatterns = [
     path("budgets/<uuid:pk>/delete", budget_views.budget_delete, name="budget-delete"),
     path("export.csv", views.export, {"form": "csv"}, name="export-csv"),
     path("export.jsonl", views.export, {"form": "jsonl"}, name="export-jsonl"),
+    path("reconciliation/", reconciliation, name="reconciliation"),
     path("alerts/", alert_views.alerts, name="alerts"),
     path("alerts/test", alert_views.send_test, name="alert-test"),
     path("alerts/secret", alert_views.new_secret, name="alert-secret"),
