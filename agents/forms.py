@@ -7,10 +7,12 @@ from typing import Any
 from django import forms
 
 from agents.clients import SelectionError
+from agents.errors import SessionError
 from agents.models import AgentSession, SessionQuerySet, SessionStatus
 from agents.offers import offers
 from agents.serializers import MAX_TEXT
 from agents.services import create_session
+from agents.toolbox import known_tools
 from credentials.errors import CredentialError
 from providers.registry import UnknownProvider
 
@@ -52,9 +54,16 @@ class SessionForm(forms.Form):
         help_text="What the model should keep in mind all the time.",
     )
 
+    tools = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="What the model may use by itself. Each use is shown.",
+    )
+
     def __init__(self, *args: Any, owner: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.owner = owner
+        self.fields["tools"].choices = known_tools(owner)  # type: ignore[attr-defined]
         self.offers = offers(owner)
         choices = [("", AUTOMATIC), *((offer.value, offer.key) for offer in self.offers)]
         self.fields["offer"].choices = choices  # type: ignore[attr-defined]
@@ -66,7 +75,7 @@ class SessionForm(forms.Form):
         choice = next((each.choice() for each in self.offers if each.value == chosen), {})
         try:
             return create_session(owner=self.owner, **values, **choice)
-        except (SelectionError, CredentialError, UnknownProvider) as error:
+        except (SelectionError, CredentialError, UnknownProvider, SessionError) as error:
             self.add_error(None, str(error))
             return None
 

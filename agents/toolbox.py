@@ -92,6 +92,18 @@ def choose(owner: Any, names: Iterable[str]) -> Chosen:
     )
 
 
+def known_tools(owner: Any) -> list[tuple[str, str]]:
+    """The names that `choose` takes from this owner, each with what it does."""
+    reaching = bool(settings.CUSTOM_BASE_URLS)
+    found = [
+        (name, f"{name}: {each.tool.description.splitlines()[0]}")
+        for name, each in BUILT_IN.items()
+        if reaching or each is not fetch_url
+    ]
+    servers = _servers(owner) if reaching else {}
+    return [*found, *((name, f"{name}: {row.url}") for name, row in servers.items())]
+
+
 def _servers(owner: Any) -> dict[str, ToolServer]:
     return {SERVER_PREFIX + row.name: row for row in ToolServer.objects.owned_by(owner)}
 

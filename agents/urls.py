@@ -9,5 +9,6 @@ urlpatterns = [
     path("policy/", policy_views.policy, name="policy"),
     path("<uuid:pk>/", views.chat, name="chat"),
     path("<uuid:pk>/messages/", views.send, name="send"),
+    path("<uuid:pk>/cancel/", views.session_cancel, name="cancel"),
     path("<uuid:pk>/delete/", views.session_delete, name="delete"),
 ]

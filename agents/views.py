@@ -19,6 +19,7 @@ from agents.events import event_stream
 from agents.forms import MessageForm, SearchForm, SessionForm
 from agents.models import AgentSession, SessionStatus
 from agents.offers import TYPICAL, grouped
+from agents.services import cancel_turn, delete_session
 from agents.turns import TURN_ERRORS, begin_turn, whole_turn
 from byom.errors import own_error_body
 from credentials.errors import CredentialError
@@ -102,8 +103,18 @@ def _refused(
 
 @login_required
 @require_POST
+def session_cancel(request: HttpRequest, pk: str) -> HttpResponse:
+    """Stops the session's turn, wherever it runs."""
+    session = get_object_or_404(AgentSession.objects.owned_by(request.user), pk=pk)
+    if not cancel_turn(session=session):
+        messages.info(request, "No answer was on its way any more.")
+    return redirect("agents:chat", pk=session.pk)
+
+
+@login_required
+@require_POST
 def session_delete(request: HttpRequest, pk: str) -> HttpResponse:
     session = get_object_or_404(AgentSession.objects.owned_by(request.user), pk=pk)
-    session.delete()
+    delete_session(session=session)
     messages.success(request, "Conversation deleted. Its calls stay in your usage.")
     return redirect("agents:list")

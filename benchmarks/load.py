@@ -149,7 +149,7 @@ async def stream_turn(
     except aiohttp.ClientError as error:
         last = ("broken", {"detail": str(error)})
     problem = _problem(last, "".join(texts), tokens)
-    booked = last[1].get("receipt", {}).get("ttft_ms")
+    booked = (last[1].get("receipt") or {}).get("ttft_ms")
     return Stream(began, first, perf_counter(), len(texts), booked, problem)
 
 

@@ -85,6 +85,21 @@ def test_a_chat_on_the_system_key_never_takes_an_own_one(
     assert (session.provider, session.policy) == ("google", Policy.SYSTEM_ONLY)
 
 
+def test_tools_are_ticked(member: Client, simulator: Any) -> None:
+    assert "calculator" in text_of(member.get("/chat/new/"))
+    member.post("/chat/new/", {"tools": ["calculator", "current_time"]})
+    assert AgentSession.objects.get().tools == ["calculator", "current_time"]
+
+
+def test_an_answer_on_its_way_can_be_stopped(member: Client, alice: User) -> None:
+    session = AgentSession.objects.create(owner=alice, status=SessionStatus.RUNNING)
+    AgentSession.objects.update(heartbeat_at=session.created_at)
+
+    assert "Stop it" in text_of(member.get(f"/chat/{session.pk}/"))
+    member.post(f"/chat/{session.pk}/cancel/")
+    assert AgentSession.objects.get().cancel_requested
+
+
 def test_the_key_of_somebody_else_is_no_choice(member: Client, bob: User) -> None:
     key = CredentialFactory.create(owner=bob)
 

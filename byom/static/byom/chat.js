@@ -122,13 +122,13 @@ function setUp() {
     if (!finished) throw new Error("the stream ended early");
   }
 
-  function done(answer, { message, receipt, finish_reason: reason }) {
+  function done(answer, { message, receipts = [], finish_reason: reason }) {
     status.textContent = "The answer is complete.";
     answer.querySelector(".who").textContent = "Model";
     const said = answer.querySelector(".text");
     if (message && !said.textContent) renderMarkdown(said, textOf(message));
     answer.querySelector("[data-copy-message]").hidden = false;
-    if (receipt) keepingBottom(() => answer.insertBefore(receiptLine(receipt), answer.querySelector(".after")));
+    keepingBottom(() => answer.querySelector(".after").before(...receipts.map(receiptLine)));
     if (reason === "length") fail(null, { code: "cut_off", detail: "It reached the most tokens this chat allows." });
   }
 
