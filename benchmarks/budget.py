@@ -36,13 +36,20 @@ def most_of_call(contender: Contender, prompt: Prompt, max_tokens: int) -> Decim
 
 def most_of_plan(plan: Plan) -> Decimal | None:
     """None if the price of any contender is unknown."""
-    costs = [
-        most_of_call(contender, prompt, plan.max_tokens)
+    total = Decimal(0)
+    for (_, prompt), cost in _most_of_calls(plan).items():
+        if cost is None:
+            return None
+        total += cost * (plan.runs + (plan.warmup if prompt == plan.prompts[0] else 0))
+    return total
+
+
+def _most_of_calls(plan: Plan) -> dict[tuple[Contender, Prompt], Decimal | None]:
+    return {
+        (contender, prompt): most_of_call(contender, prompt, plan.max_tokens)
         for contender in plan.contenders
-        for prompt in (*plan.prompts * plan.runs, *(plan.prompts[0],) * plan.warmup)
-    ]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+        for prompt in plan.prompts
+    }
 
 
 def unpriced(contenders: Iterable[Contender], plan: Plan) -> list[Contender]:
@@ -50,14 +57,15 @@ def unpriced(contenders: Iterable[Contender], plan: Plan) -> list[Contender]:
 
 
 class Purse:
-    """At most `limit` USD; None: no limit. For one event loop.
+    """At most `max_cost` of the plan. Made before the event loop runs: it looks up prices.
 
     A call that succeeded has cost what it cost. One that failed may have been charged for all
     the same, so that all that was set aside for it counts as spent.
     """
 
-    def __init__(self, limit: Decimal | None, max_tokens: int) -> None:
-        self._limit, self._max_tokens = limit, max_tokens
+    def __init__(self, plan: Plan) -> None:
+        self._limit = plan.max_cost
+        self._mosts = {} if self._limit is None else _most_of_calls(plan)
         self._spent, self._reserved = Decimal(0), Decimal(0)
         self._settled = asyncio.Condition()
 
@@ -83,7 +91,7 @@ class Purse:
     def _most(self, step: Step) -> Decimal:
         if self._limit is None:
             return Decimal(0)
-        most = most_of_call(step.contender, step.prompt, self._max_tokens)
+        most = self._mosts[step.contender, step.prompt]
         assert most is not None, "contenders without a price are refused where there is a limit"
         return most
 

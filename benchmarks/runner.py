@@ -90,9 +90,10 @@ class Run:
 
 def execute(run: Run, progress: Progress) -> None:
     """Makes all calls; on Ctrl-C `run` holds what there is, and says that it was interrupted."""
+    purse = Purse(run.plan)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner, _no_long_pauses():
-            runner.run(carry_out(run, progress))
+            runner.run(carry_out(run, progress, purse))
     except KeyboardInterrupt:
         run.interrupted = True
     run.finished_at = timezone.now()
@@ -109,10 +110,9 @@ def _no_long_pauses() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def carry_out(run: Run, progress: Progress) -> None:
+async def carry_out(run: Run, progress: Progress, purse: Purse) -> None:
     async with http_client() as http:
         http.event_hooks["request"].append(note_departure)
-        purse = Purse(run.plan.max_cost, run.plan.max_tokens)
         try:
             ready = _initialize(run, progress, http)
             steps = [step for step in run.plan.steps() if step.contender in ready]

@@ -86,6 +86,7 @@ def test_goodput_counts_failures_as_too_slow() -> None:
     assert read_slo("ttft=551").goodput(samples) == 0.5
 
 
+@pytest.mark.django_db
 def test_the_most_that_a_plan_can_cost_is_the_sum_of_its_calls() -> None:
     plan = Plan(contenders=(OPENAI,), seed=1, prompts=PROMPTS[:1], runs=2, warmup=1)
     one = most_of_call(OPENAI, PROMPTS[0], plan.max_tokens)
@@ -95,6 +96,7 @@ def test_the_most_that_a_plan_can_cost_is_the_sum_of_its_calls() -> None:
     assert most_of_plan(unknown) is None
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(("error", "calls"), [("", 3), ("overloaded", 2)])
 def test_a_purse_never_gives_more_than_it_holds(error: str, calls: int) -> None:
     """A call that failed counts with all that was set aside; a good one gives back the rest."""
@@ -112,7 +114,8 @@ def test_a_purse_never_gives_more_than_it_holds(error: str, calls: int) -> None:
         return done
 
     limit = most * 2 if error else most + Decimal("0.000025")
-    assert async_to_sync(spend)(Purse(limit, 1024)) == calls
+    plan = Plan(contenders=(OPENAI,), seed=1, max_cost=limit)
+    assert async_to_sync(spend)(Purse(plan)) == calls
 
 
 def test_a_cell_of_the_csv_file_is_never_a_formula(tmp_path: Path) -> None:
