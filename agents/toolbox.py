@@ -96,7 +96,7 @@ def known_tools(owner: Any) -> list[tuple[str, str]]:
     """The names that `choose` takes from this owner, each with what it does."""
     reaching = bool(settings.CUSTOM_BASE_URLS)
     found = [
-        (name, f"{name}: {each.tool.description.splitlines()[0]}")
+        (name, f"{name}: {' '.join(each.tool.description.split()).partition('. ')[0]}")
         for name, each in BUILT_IN.items()
         if reaching or each is not fetch_url
     ]

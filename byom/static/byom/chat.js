@@ -105,10 +105,11 @@ function setUp() {
         frame ||= requestAnimationFrame(draw);
       } else if (name === "tool_call" || name === "tool_result") {
         if (frame) draw();
-        keepingBottom(() => answer.insertBefore(step(name, data), answer.querySelector(".after")));
         // What is said after a step stands below it.
-        if (text) answer.insertBefore((shown = richText()), answer.querySelector(".after"));
+        if (!text) shown.remove();
+        shown = richText();
         text = "";
+        keepingBottom(() => answer.querySelector(".after").before(step(name, data), shown));
       } else if (name === "done") {
         finished = true;
         if (frame) draw();
@@ -153,7 +154,7 @@ function setUp() {
     way.hidden = !link;
     way.firstElementChild.textContent = action;
     if (link) way.firstElementChild.href = link;
-    if (answer && !answer.querySelector(".text").textContent) answer.remove();
+    if (answer && !answer.querySelector(".step") && !answer.querySelector(".text").textContent) answer.remove();
     status.textContent = "";
     keepingBottom(() => chat.append(problem));
   }
