@@ -17,7 +17,6 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from agents.management.commands.bench_selection import throwaway_database
 from benchmarks.keys import SIMULATOR_KEYS
 from benchmarks.load import (
     Agent,
@@ -29,6 +28,7 @@ from benchmarks.load import (
     stream_turn,
 )
 from benchmarks.simulator.server import SimulatorProcess
+from byom.throwaway import throwaway_database
 from credentials.models import AccessToken, LLMCredential
 
 PROVIDERS = ("openai", "anthropic", "google")
