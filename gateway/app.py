@@ -25,7 +25,7 @@ from gateway.exchange import Exchange, Receive, Scope, Send
 from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
 from gateway.routes import Route, lists_models, route, spoken
-from gateway.selection import Chosen, admitted, authenticate, in_database
+from gateway.selection import Chosen, admitted, guest_of, in_database
 from gateway.translated import Translated
 from providers import registry
 from providers.errors import ProviderError
@@ -66,7 +66,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 async def _list_models(exchange: Exchange) -> None:
     if any(name == "key" for name, _ in exchange.query):
         raise KeyInAddress
-    guest = await in_database(authenticate, access_token(exchange.headers))
+    guest = await guest_of(access_token(exchange.headers))
     dialect = spoken(exchange.path, exchange.headers)
     body = dialect.model_list(await exchange.while_connected(reachable(guest, dialect)))
     headers = [("content-type", "application/json")]
@@ -78,7 +78,7 @@ async def _let_in(exchange: Exchange) -> Relay | Translated:
     if any(name == "key" for name, _ in exchange.query):
         raise KeyInAddress
     where = route(exchange.method, exchange.path)
-    guest = await in_database(authenticate, access_token(exchange.headers))
+    guest = await guest_of(access_token(exchange.headers))
     asked = read_request(where, await exchange.body())
     chosen, call = await in_database(admitted, guest, where, asked)
     if not chosen.speaks(where.dialect):

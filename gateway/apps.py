@@ -3,3 +3,14 @@ from django.apps import AppConfig
 
 class GatewayConfig(AppConfig):
     name = "gateway"
+
+    def ready(self) -> None:
+        from django.contrib.auth import get_user_model
+
+        from agents.models import SelectionPolicy
+        from credentials.models import AccessToken, LLMCredential
+        from gateway.memory import forget_on_change
+        from gateway.selection import MEMORIES
+
+        models = [get_user_model(), AccessToken, LLMCredential, SelectionPolicy]
+        forget_on_change(MEMORIES, models)

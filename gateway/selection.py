@@ -23,6 +23,7 @@ from credentials.models import AccessToken, Scope
 from gateway.asked import Asked
 from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
+from gateway.memory import Memory, hashed
 from gateway.routes import Route
 from providers import registry
 from usage.admission import admit
@@ -79,8 +80,20 @@ class Chosen:
         return self.selection.provider in dialect.providers
 
 
-def authenticate(token: str) -> Guest:
+_guests: Memory[bytes, Guest] = Memory()
+_selections: Memory[tuple[object, ...], Selection] = Memory()
+MEMORIES: list[Memory[Any, Any]] = [_guests, _selections]
+
+
+async def guest_of(token: str) -> Guest:
     """Raises TokenMissing, TokenRefused and ScopeMissing."""
+    known = _guests.get(hashed(token))
+    return await in_database(authenticate, token) if known is None else known
+
+
+def authenticate(token: str) -> Guest:
+    """The token's guest, from the database. Raises as `guest_of` does."""
+    age = _guests.age
     if not token:
         raise TokenMissing
     row = AccessToken.objects.for_token(token)
@@ -89,7 +102,9 @@ def authenticate(token: str) -> Guest:
     if Scope.GATEWAY not in row.scopes:
         raise ScopeMissing
     note_use(row)
-    return Guest(user=row.user, token_id=row.pk, pinned_id=row.credential_id)
+    guest = Guest(user=row.user, token_id=row.pk, pinned_id=row.credential_id)
+    _guests.keep(hashed(token), guest, age)
+    return guest
 
 
 def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall]:
@@ -105,11 +120,19 @@ def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall
 def choose(guest: Guest, where: Route, model: str) -> Chosen:
     """Raises WrongAddress and WrongCredential (only where nothing is translated), what
     `agents.clients.select` raises, Unreadable, KeyRefused and BaseURLRefused."""
-    if guest.pinned_id is not None:
-        selection = _pinned(guest, guest.pinned_id, where, model)
-    else:
-        selection = _by_model(guest, where, model)
+    wanted = (guest.user.pk, guest.pinned_id, where.dialect.provider, where.does.translates, model)
+    selection = _selections.get(wanted)
+    if selection is None:
+        age = _selections.age
+        selection = _selected(guest, where, model)
+        _selections.keep(wanted, selection, age)
     return Chosen(selection, selection.address(), selection.key("gateway"))
+
+
+def _selected(guest: Guest, where: Route, model: str) -> Selection:
+    if guest.pinned_id is not None:
+        return _pinned(guest, guest.pinned_id, where, model)
+    return _by_model(guest, where, model)
 
 
 def _pinned(guest: Guest, pinned_id: uuid.UUID, where: Route, model: str) -> Selection:

@@ -13,6 +13,8 @@ from gateway.speed.load import Tally, Target, load, percentile
 
 CONNECTIONS = (1, 16, 64)
 WARM_UP_SECONDS = 0.3
+_LOOK_SECONDS = 0.3
+_MOST_LOOKS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Round:
 async def measure(targets: list[Target], *, rounds: int, seconds: float) -> list[Figures]:
     """Every kind of load on every target, in turns, so that all share the machine's moods."""
     for target in targets:
+        await _idle(target.process)
         for stream in (False, True):
             await load(target, connections=16, stream=stream, seconds=WARM_UP_SECONDS)
     found: list[Figures] = []
@@ -51,6 +54,17 @@ async def measure(targets: list[Target], *, rounds: int, seconds: float) -> list
                     seen[target.name].append(await _round(target, connections, stream, seconds))
             found += [_together(name, stream, connections, all_) for name, all_ in seen.items()]
     return found
+
+
+async def _idle(process: int) -> None:
+    """Waits, for a while, until a worker is done with what it does after its start: the SDKs take
+    seconds to import."""
+    for _ in range(_MOST_LOOKS):
+        before = cpu_seconds(process)
+        await asyncio.sleep(_LOOK_SECONDS)
+        after = cpu_seconds(process)
+        if before is None or after is None or after - before < _LOOK_SECONDS / 10:
+            return
 
 
 async def _round(target: Target, connections: int, stream: bool, seconds: float) -> Round:

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any
 from urllib.parse import quote
 
 from django.conf import settings
@@ -36,11 +36,12 @@ class NotUp(Exception):
 
 
 @contextmanager
-def standing() -> Iterator[list[Target]]:
-    """The three targets, for as long as they are needed: direct, bare, gateway."""
+def standing(*, budget: bool) -> Iterator[list[Target]]:
+    """The three targets, for as long as they are needed: direct, bare, gateway; with a budget to
+    keep or without."""
     with ExitStack() as stack:
         database = stack.enter_context(throwaway_database())
-        token = _guest()
+        token = _guest(budget)
         simulator = stack.enter_context(_simulator())
         environment = {
             "DATABASE_URL": database,
@@ -88,11 +89,12 @@ def _url(database: dict[str, Any]) -> str:
     return f"postgres://{user}:{password}@{host}:{port}/{database['NAME']}"
 
 
-def _guest() -> str:
-    """The token of somebody with a key and a budget, so that everything is at work."""
+def _guest(budget: bool) -> str:
+    """The token of somebody with a key and perhaps a budget that never ends."""
     user = get_user_model().objects.create_user("bench")
     add_credential(owner=user, provider="openai", api_key=KEY)
-    Budget.objects.create(name="bench", user=user, limit_units=_ENOUGH**2 // 1000)
+    if budget:
+        Budget.objects.create(name="bench", user=user, limit_units=_ENOUGH**2 // 1000)
     return AccessToken.issue(user=user, name="bench")[1]
 
 
@@ -105,7 +107,7 @@ def _simulator() -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise NotUp("The simulator did not come up; what it said is above.")
+            raise NotUp("The simulator did not come up:")
         yield json.loads(line)["url"]
 
 
@@ -116,7 +118,7 @@ def _process(arguments: list[str], environment: dict[str, str], port: int) -> It
         until = time.monotonic() + PATIENCE
         while not _listens(port):
             if process.poll() is not None or time.monotonic() > until:
-                raise NotUp("A server did not come up; what it said is above.")
+                raise NotUp("A server did not come up:")
             time.sleep(0.05)
         yield process.pid
 
@@ -125,21 +127,34 @@ def _process(arguments: list[str], environment: dict[str, str], port: int) -> It
 def _started(
     arguments: list[str], environment: dict[str, str], **pipes: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, **environment},
-        start_new_session=True,  # a Ctrl-C on the terminal is for the parent to handle
-        **pipes,  # type: ignore[call-overload]
-    ) as process:
+    """What it says goes to a file: a line for each call would cost more where a terminal shows it,
+    and is of interest only if it does not come up."""
+    with TemporaryFile() as said, _popen(arguments, environment, said, **pipes) as process:
         try:
             yield process
+        except NotUp as error:
+            said.seek(0)
+            raise NotUp(f"{error}\n{said.read()[-2000:].decode(errors='replace')}") from None
         finally:
             process.terminate()
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _popen(
+    arguments: list[str], environment: dict[str, str], said: IO[bytes], **pipes: int
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **environment},
+        start_new_session=True,  # a Ctrl-C on the terminal is for the parent to handle
+        stdin=pipes.get("stdin"),
+        stdout=pipes.get("stdout", said),
+        stderr=said,
+    )
 
 
 def _listens(port: int) -> bool:

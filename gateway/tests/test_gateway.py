@@ -16,7 +16,9 @@ from django.contrib.auth.models import User
 
 from benchmarks.simulator.server import SimulatorThread
 from credentials.models import AccessToken, Scope
+from credentials.services import delete_credential
 from credentials.tests.factories import SIMULATOR_KEYS, CredentialFactory
+from credentials.tokens import revoke_token
 from gateway.tests.sdks import QUESTION, SDK, Anthropic, OpenAI, Place, run, status_of
 from usage.models import UsageRecord
 
@@ -343,3 +345,15 @@ def test_geminis_stream_without_sse_is_read_too(
         "reported",
         simulator.app.log[0].output_tokens,
     )
+
+
+def test_a_revoked_token_and_a_deleted_key_are_forgotten_at_once(
+    simulator: SimulatorThread, place: Place, alice: User
+) -> None:
+    credential = CredentialFactory.create(owner=alice)
+    assert post(place).headers["x-byom-credential"] == str(credential.pk)
+
+    delete_credential(credential=credential)
+    assert "x-byom-credential" not in post(place).headers
+    revoke_token(token=AccessToken.objects.get())
+    assert post(place).status_code == 401

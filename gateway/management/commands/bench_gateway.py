@@ -25,6 +25,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--rounds", type=int, default=5, help="of each kind of load, in turns (5)")
         add("--seconds", type=float, default=0.4, help="length of a round (0.4)")
+        add("--no-budget", action="store_true", help="leave the budget out: see what it costs")
         add("--json", action="store_true", help="machine-readable")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         if rounds < 1 or seconds <= 0:
             raise CommandError("--rounds and --seconds must be above 0.", returncode=2)
         try:
-            with standing() as targets:
+            with standing(budget=not options["no_budget"]) as targets:
                 idle = {t.name: figures.memory_mb(t.process) for t in targets if t.process}
                 found = figures.run(targets, rounds=rounds, seconds=seconds)
                 used = {t.name: figures.memory_mb(t.process) for t in targets if t.process}

@@ -1,0 +1,67 @@
+"""What the gateway has just read from the database, remembered for a second.
+
+So a token or a key that another process has revoked is refused within a second. What this process
+itself saves or deletes is forgotten at once: all of it, as changes are rare and calls are many.
+No key is in here, only its sealed form, and tokens by their hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+
+SECONDS = 1.0
+_MOST = 10_000
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Memory(Generic[K, V]):
+    """Values by key, for SECONDS. Safe in threads: what was read before a change is not kept
+    after it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._values: dict[K, tuple[float, V]] = {}
+        self.age = 0
+
+    def get(self, key: K) -> V | None:
+        until, value = self._values.get(key, (0.0, None))
+        return value if until > self._clock() else None
+
+    def keep(self, key: K, value: V, age: int) -> None:
+        """`age` is what this memory's was before the value was read."""
+        if age == self.age:
+            if len(self._values) >= _MOST:
+                self._values = {}
+            self._values[key] = self._clock() + SECONDS, value
+
+    def forget(self) -> None:
+        self.age += 1
+        self._values = {}
+
+
+def hashed(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def forget_on_change(memories: list[Memory[Any, Any]], models: list[Any]) -> None:
+    """Forgets all when a row of one of the models is saved or deleted in this process."""
+
+    def forget_all() -> None:
+        for memory in memories:
+            memory.forget()
+
+    def forget(sender: Any, **kwargs: Any) -> None:
+        forget_all()
+        transaction.on_commit(forget_all)  # others read the old row until then
+
+    for model in models:
+        post_save.connect(forget, sender=model, weak=False)
+        post_delete.connect(forget, sender=model, weak=False)

@@ -1,0 +1,66 @@
+"""The parts of `bench_gateway`; the command itself takes most of a minute."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from benchmarks.simulator.server import SimulatorThread
+from byom.tests.live_server import serve
+from gateway.speed.bare import BareRelay
+from gateway.speed.figures import Figures, cpu_seconds, memory_mb, shares
+from gateway.speed.load import Target, load, percentile
+from gateway.speed.stand import KEY
+from gateway.tests.sdks import run
+
+
+def figures(target: str, rate: float, p50: float) -> Figures:
+    return Figures(target, False, 16, rate, p50, p50, p50, None, 0)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_bare_relay_passes_on_what_the_simulator_says(
+    simulator: SimulatorThread, stream: bool
+) -> None:
+    with serve(BareRelay(f"{simulator.url}/openai/v1")) as url:
+        tally = run(load(Target("bare", url, KEY), connections=2, stream=stream, seconds=0.01))
+
+    assert len(tally.times) >= 2 and not tally.failures
+    assert all(entry.stream == stream for entry in simulator.app.log)
+
+
+@pytest.mark.integration
+def test_what_is_refused_is_told_and_does_not_count(simulator: SimulatorThread) -> None:
+    target = Target("direct", f"{simulator.url}/openai/v1", "sk-wrong")
+    tally = run(load(target, connections=1, stream=False, seconds=0.01))
+
+    assert not tally.times and tally.failures[0].startswith("401 ")
+
+
+def test_the_gateway_is_told_as_a_share_of_the_others() -> None:
+    found = [figures("direct", 1000, 1), figures("bare", 500, 2), figures("gateway", 300, 2.5)]
+    (share,) = shares(found)
+
+    assert (share["of_bare"], share["of_direct"]) == (0.6, 0.3)
+    assert share["added_to_bare_p50_ms"] == 0.5
+
+
+def test_percentiles_are_values_that_were_seen() -> None:
+    assert percentile([3, 1, 2], 0.5) == 2
+    assert percentile([3, 1, 2], 0.99) == 3
+    assert percentile([], 0.5) == 0.0
+
+
+def test_a_process_that_is_not_there_has_no_figures() -> None:
+    assert cpu_seconds(0) is None and memory_mb(0) is None
+    if os.path.exists("/proc/self/stat"):
+        assert cpu_seconds(os.getpid()) and memory_mb(os.getpid())
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(CommandError, match="above 0"):
+        call_command("bench_gateway", rounds=0)
