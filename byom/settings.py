@@ -335,16 +335,21 @@ CREDENTIAL_LIMITS = {
 }
 # Of provider calls, by who is limited: calls and tokens a minute, calls at the same time.
 RATE_LIMITS = {
-    holder: {
-        "calls": env.integer(f"BYOM_{prefix}CALLS_PER_MINUTE", calls),
-        "tokens": env.integer(f"BYOM_{prefix}TOKENS_PER_MINUTE", 0),
-        "concurrent": env.integer(f"BYOM_{prefix}CONCURRENT_CALLS", 0),
-    }
-    for holder, prefix, calls in (
-        ("user", "", 600),
-        ("access token", "ACCESS_TOKEN_", 0),
-        ("credential", "KEY_", 0),
-    )
+    "user": {
+        "calls": env.integer("BYOM_CALLS_PER_MINUTE", 600),
+        "tokens": env.integer("BYOM_TOKENS_PER_MINUTE", 0),
+        "concurrent": env.integer("BYOM_CONCURRENT_CALLS", 0),
+    },
+    "access token": {
+        "calls": env.integer("BYOM_ACCESS_TOKEN_CALLS_PER_MINUTE", 0),
+        "tokens": env.integer("BYOM_ACCESS_TOKEN_TOKENS_PER_MINUTE", 0),
+        "concurrent": env.integer("BYOM_ACCESS_TOKEN_CONCURRENT_CALLS", 0),
+    },
+    "credential": {
+        "calls": env.integer("BYOM_KEY_CALLS_PER_MINUTE", 0),
+        "tokens": env.integer("BYOM_KEY_TOKENS_PER_MINUTE", 0),
+        "concurrent": env.integer("BYOM_KEY_CONCURRENT_CALLS", 0),
+    },
 }
 KEEP_RECORDS_DAYS = env.integer("BYOM_KEEP_RECORDS_DAYS", 0)
 if 0 < KEEP_RECORDS_DAYS < 62:

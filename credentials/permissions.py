@@ -44,5 +44,5 @@ class HasScope(BasePermission):
 
 def required_scope(view: Any, method: str) -> Scope | None:
     """The scope that a view (or its class) declares for a method, if it does."""
-    declared: dict[str, Scope] = getattr(view, "required_scopes", {})
+    declared: dict[str, Scope | None] = getattr(view, "required_scopes", {})
     return declared.get("read" if method in SAFE_METHODS else "write")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import aclosing
 from dataclasses import replace
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import sync_to_async
 from django.db import connections
 
 from agents.calls import Answer, call
@@ -75,20 +76,23 @@ class Translated:
             return
 
     async def _serve(self) -> None:
-        """Database work gets a thread of its own, whose connections end with the call."""
-        async with ThreadSensitiveContext():
-            try:
-                await self._call()
-            finally:
-                await sync_to_async(connections.close_all)()
-
-    async def _call(self) -> None:
-        events = call(selection=self.selection, request=self.request, entry=self.call)
+        """The path of everybody's calls does its database work in asgiref's thread, which all
+        such calls share; its connection is closed before the client can know of the end."""
         try:
-            async for event in events:
-                await (self._end(event) if isinstance(event, Answer) else self._pass_on(event))
+            answer = await self._answer()
         finally:
-            await events.aclose()
+            await sync_to_async(connections.close_all)()
+        await self._end(answer)
+
+    async def _answer(self) -> Answer:
+        """The end of the call, once all before it has been passed on."""
+        events = call(selection=self.selection, request=self.request, entry=self.call)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Answer):
+                    return event
+                await self._pass_on(event)
+        raise AssertionError("a call ends with an answer or raises")
 
     async def _pass_on(self, delta: Delta) -> None:
         if self.streams and delta.text:

@@ -69,7 +69,7 @@ class BudgetViewSet(viewsets.ModelViewSet[Budget]):
     serializer_class = BudgetSerializer
     pagination_class = None
     lookup_value_regex = "[0-9a-f-]{36}"
-    required_scopes: ClassVar = {"read": Scope.USAGE_READ}
+    required_scopes: ClassVar = {"read": Scope.USAGE_READ, "write": None}  # closed to tokens
 
     def get_queryset(self) -> QuerySet[Budget]:
         rows = Budget.objects.owned_by(self.request.user)
