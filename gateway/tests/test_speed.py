@@ -29,7 +29,7 @@ def test_the_bare_relay_passes_on_what_the_simulator_says(
     with serve(BareRelay(f"{simulator.url}/openai/v1")) as url:
         tally = run(load(Target("bare", url, KEY), connections=2, stream=stream, seconds=0.01))
 
-    assert len(tally.times) >= 2 and not tally.failures
+    assert tally.times and not tally.failures
     assert all(entry.stream == stream for entry in simulator.app.log)
 
 
