@@ -45,6 +45,7 @@ class Action(models.TextChoices):
     EXPIRE = "expire", "Key expired"
     TOKEN_CREATE = "token_create", "Access token made"
     TOKEN_REVOKE = "token_revoke", "Access token revoked"
+    REPRICE = "reprice", "Past calls repriced"
 
 
 class Outcome(models.TextChoices):

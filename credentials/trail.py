@@ -6,13 +6,15 @@ Who acts is found out here: the request that `AuditContextMiddleware` put into t
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -44,6 +46,16 @@ class Actor:
         """Of a signed-in user, or of nobody in particular."""
         name = user.get_username() if user.is_authenticated else "anonymous"
         return cls(user.pk, name, _valid_address(address), token.prefix if token else "")
+
+    @classmethod
+    def at_shell(cls, username: str = "") -> Actor:
+        """Who runs a command: the person they say they are (raises DoesNotExist where there is
+        none of that name), else the machine's account."""
+        if username:
+            return cls.of_user(get_user_model().objects.get_by_natural_key(username))
+        with suppress(KeyError, OSError):  # an id without a name, as containers have them
+            return cls(name=f"command line ({getpass.getuser()})")
+        return COMMAND_LINE
 
     @classmethod
     def of_request(cls, request: HttpRequest) -> Actor:
@@ -80,7 +92,7 @@ def current_actor() -> Actor:
 
 def record(
     action: Action,
-    obj: LLMCredential | AccessToken,
+    obj: LLMCredential | AccessToken | None,
     *,
     outcome: Outcome = Outcome.OK,
     detail: str = "",
@@ -89,7 +101,8 @@ def record(
     """Adds one event to the chain; within a transaction it commits or vanishes with it.
 
     Let it be the transaction's last step: it locks the head of the chain until the commit, and
-    all that record wait for that. What looks like a key is taken out of `detail`.
+    all that record wait for that. What looks like a key is taken out of `detail`. No object is
+    what concerns the ledger.
     """
     actor = actor or current_actor()
     via = f"via token {actor.token_prefix}" if actor.token_prefix else ""
@@ -98,8 +111,8 @@ def record(
         actor_name=actor.name[:150],
         owner_id=getattr(obj, "owner_id", None) or getattr(obj, "user_id", None),
         action=action.value,
-        object_type=OBJECT_TYPES.get(str(obj._meta.model_name), ""),
-        object_id=str(obj.pk),
+        object_type=OBJECT_TYPES.get(str(obj._meta.model_name), "") if obj else "ledger",
+        object_id=str(obj.pk) if obj else "",
         outcome=outcome.value,
         provider=getattr(obj, "provider", ""),
         last4=getattr(obj, "last4", ""),

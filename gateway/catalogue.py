@@ -22,7 +22,7 @@ from providers import registry
 from providers.errors import CallTimeout, ProviderError
 from providers.http import http_client
 from providers.vocabulary import Usage
-from usage.admission import PriceUnknown, admit
+from usage.admission import admit
 from usage.ledger import OpenCall
 from usage.models import Status, UsageSource
 
@@ -94,8 +94,7 @@ def _key(selection: Selection) -> Key:
 async def _ask(guest: Guest, selection: Selection) -> tuple[str, ...]:
     """One call to the provider, in the books like any other, and free of charge."""
     call = OpenCall(guest.caller, replace(selection.payer, model=""))
-    with suppress(PriceUnknown):  # what is free needs no price
-        await in_database(admit, call, Usage())
+    await in_database(admit, call, None)
     call.begin()
     try:
         async with http_client() as http, asyncio.timeout(TIME_LIMIT):

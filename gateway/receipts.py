@@ -24,5 +24,7 @@ def receipt_headers(
         yield "x-byom-credential", str(payer.credential_id)
     if told and told.cost_usd is not None:
         yield "x-byom-cost-usd", told.cost_usd
+    for warning in call.warnings:
+        yield "x-byom-warning", warning.replace("“", '"').replace("”", '"')
     if overhead is not None:
         yield "x-byom-overhead-ms", f"{overhead * 1000:.2f}"

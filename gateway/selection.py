@@ -113,7 +113,7 @@ def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall
     chosen = choose(guest, where, asked.model)
     call = OpenCall(guest.caller, chosen.selection.payer)
     if chosen.speaks(where.dialect):
-        admit(call, ceiling(asked.parsed))
+        admit(call, None if where.does.is_free else ceiling(asked.parsed))
     return chosen, call
 
 

@@ -84,9 +84,10 @@ class PriceUnknown(NotAdmitted):
     code = "price_unknown"
 
 
-def admit(call: OpenCall, most: Usage) -> None:
+def admit(call: OpenCall, most: Usage | None) -> None:
     """Lets one call through, or raises a NotAdmitted. `most` is the most that it can use: so much
-    is set aside in its budgets until it is settled.
+    is set aside in its budgets until it is settled. None says that the call is free of charge:
+    then it counts in the rate limits only.
 
     Uses the database: wrap it where a loop runs.
     """
@@ -104,8 +105,10 @@ def readmit(call: OpenCall, most: Usage) -> None:
     _set_aside(call, most)
 
 
-def _admit(call: OpenCall, most: Usage) -> None:
-    call.hold = _hold(call, most)
+def _admit(call: OpenCall, most: Usage | None) -> None:
+    call.hold = _hold(call, most or Usage())
+    if most is None:
+        return
     try:
         _set_aside(call, most)
     except Exception:
@@ -127,6 +130,7 @@ def _hold(call: OpenCall, most: Usage) -> Hold:
 
 def _set_aside(call: OpenCall, most: Usage) -> None:
     caller, payer = call.caller, call.payer
+    call.warnings = ()
     budgets = Budget.objects.over(
         user_id=caller.user_id,
         access_token_id=caller.access_token_id,

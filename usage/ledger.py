@@ -60,6 +60,7 @@ class Receipt:
     latency_ms: float
     ttft_ms: float | None
     usage_source: str
+    warnings: tuple[str, ...]
 
 
 class OpenCall:
@@ -171,6 +172,7 @@ class OpenCall:
             is_simulated=payer.is_simulated,
             request_id=request_id[:128],
         )
+        row.warnings = self.warnings
         with transaction.atomic():
             row.save(force_insert=True)
             budgets.charge(row)
@@ -194,6 +196,7 @@ def receipt(record: UsageRecord) -> Receipt:
         latency_ms=round(record.latency_ms, 1),
         ttft_ms=None if record.ttft_ms is None else round(record.ttft_ms, 1),
         usage_source=record.usage_source,
+        warnings=record.warnings,
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
-from django.db.models import Avg, Count, Exists, Max, Min, OuterRef, Q, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
@@ -96,19 +95,6 @@ class UsageQuerySet(models.QuerySet["UsageRecord"]):
         """Deletes rows whose time of keeping is over; returns how many. The one way out."""
         return super().delete()[0]
 
-    def totals(self) -> dict[str, Any]:
-        """Calls, failures, tokens and cost (USD) of these rows; what has no price is counted
-        apart, as `unpriced`, and not as 0. However often it was tried, a call is one call."""
-        return self.aggregate(
-            unpriced=Count("id", filter=Q(~_corrected(), cost_usd=None, status=Status.OK)),
-            calls=Count("id", filter=IS_CALL),
-            failed=Count("id", filter=IS_CALL & Q(status=Status.ERROR)),
-            input_tokens=Sum("input_tokens", default=0),
-            output_tokens=Sum("output_tokens", default=0),
-            cost_usd=Sum("cost_usd", default=Decimal(0)),
-            latency_ms=Avg("latency_ms", filter=IS_CALL & Q(status=Status.OK)),
-        )
-
     def without_price(self) -> Any:
         """One dictionary per provider and model whose answers have no price yet."""
         return (
@@ -119,19 +105,6 @@ class UsageQuerySet(models.QuerySet["UsageRecord"]):
                 tokens=Sum("input_tokens") + Sum("output_tokens"),
                 first=Min("created_at"),
                 last=Max("created_at"),
-            )
-            .order_by("-calls", "provider", "model")
-        )
-
-    def by_model(self) -> Any:
-        """One dictionary per provider and model: calls, tokens, cost, mean latency."""
-        return (
-            self.values("provider", "model")
-            .annotate(
-                calls=Count("id", filter=IS_CALL),
-                tokens=Sum("input_tokens") + Sum("output_tokens"),
-                cost=Sum("cost_usd"),
-                latency=Avg("latency_ms", filter=IS_CALL & Q(status=Status.OK)),
             )
             .order_by("-calls", "provider", "model")
         )
@@ -189,6 +162,9 @@ class UsageRecord(models.Model):
     is_simulated = models.BooleanField(default=False)
     request_id = models.CharField(max_length=128, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    # Of soft budgets, when the call was let in. Told with its receipt; no column.
+    warnings: tuple[str, ...] = ()
 
     objects = UsageQuerySet.as_manager()
 

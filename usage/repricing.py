@@ -6,13 +6,14 @@ difference as its cost, the prices used and their source, no tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Sum
 
+from credentials import trail
 from providers.vocabulary import Usage
 from usage.models import Budget, UsageQuerySet, UsageRecord, UsageSource
 from usage.prices import FREE, Price, price_of
@@ -74,6 +75,20 @@ def _booked(record: UsageRecord) -> Decimal | None:
     if added is None:
         return record.cost_usd
     return (record.cost_usd or Decimal(0)) + added
+
+
+def book(found: Iterable[Change]) -> Generator[Change]:
+    """Books what `changes` has found, as long as it still holds, and tells what was booked. The
+    audit trail says who did so, also when it is broken off."""
+    count, total = 0, Decimal(0)
+    try:
+        for change in found:
+            if (booked := reprice(change.record)) is not None:
+                count, total = count + 1, total + booked.difference
+                yield booked
+    finally:
+        if count:
+            trail.record(trail.Action.REPRICE, None, detail=f"{count} calls, {total:+f} USD")
 
 
 def reprice(record: UsageRecord) -> Change | None:

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from agents.models import AgentSession, Message
 from credentials.models import AccessToken
 from credentials.tests.factories import SIMULATOR_KEYS, CredentialFactory
-from usage.models import UsageRecord
+from usage.models import Budget, UsageRecord
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 SESSIONS = "/api/v1/agent/sessions"
@@ -57,6 +57,16 @@ def test_without_a_key_the_simulator_answers_and_says_so(api: APIClient, simulat
     receipt = say(api, start(api)).json()["receipt"]
 
     assert (receipt["paid_by"], receipt["simulated"]) == ("system", True)
+
+
+def test_the_receipt_warns_of_a_soft_budget(api: APIClient, alice: User, simulator: Any) -> None:
+    Budget.objects.create(name="Lunch", user=alice, limit_units=1, is_hard=False)
+    CredentialFactory.create(owner=alice)
+    session = start(api)
+
+    assert say(api, session).json()["receipt"]["warnings"] == ["The budget “Lunch” is overdrawn."]
+    Budget.objects.all().delete()
+    assert say(api, session).json()["receipt"]["warnings"] == []
 
 
 def test_a_session_remembers_what_was_said(api: APIClient, simulator: Any) -> None:

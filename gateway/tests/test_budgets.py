@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -39,3 +40,43 @@ def test_a_spent_budget_is_a_rate_limit_that_no_sdk_retries(
     assert error[kind[0]] == kind[1]
     assert "“Lunch” has no room" in error["message"] and "It resets on" in error["message"]
     assert not simulator.app.log and not UsageRecord.objects.exists()
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
+def test_a_soft_budget_that_is_overdrawn_is_told_in_a_header(
+    simulator: Any, server: str, alice: User, streams: bool
+) -> None:
+    CredentialFactory.create(owner=alice)
+    Budget.objects.create(name="Mittagessen für zwei", user=alice, limit_units=1, is_hard=False)
+    _, token = AccessToken.issue(user=alice, name="program")
+    answer = httpx2.post(
+        f"{server}/v1/chat/completions",
+        json={"model": "gpt-4o-mini", "stream": streams, **HELLO},
+        headers={"authorization": f"Bearer {token}", "x-sim-ttft-ms": "1", "x-sim-itl-ms": "0"},
+    )
+
+    assert answer.status_code == 200
+    assert answer.headers["x-byom-warning"] == 'The budget "Mittagessen f?r zwei" is overdrawn.'
+
+
+def test_what_is_free_needs_no_room_in_a_budget_and_no_price(
+    simulator: Any, server: str, alice: User
+) -> None:
+    CredentialFactory.create(owner=alice, provider="anthropic")
+    spent = Budget.objects.create(name="Lunch", user=alice, limit_units=0, refuses_unpriced=True)
+    _, token = AccessToken.issue(user=alice, name="program")
+    headers = {"x-api-key": token, "anthropic-version": "2023-06-01"}
+    with httpx2.Client(base_url=server, headers=headers) as http:
+        counted = http.post(
+            "/v1/messages/count_tokens",
+            json={"model": "claude-haiku-4-5", "messages": HELLO["messages"]},
+        )
+        models = http.get("/v1/models")
+        refused = http.post("/v1/messages", json={"model": "claude-haiku-4-5", **HELLO})
+
+    assert (counted.status_code, models.status_code) == (200, 200)
+    assert refused.status_code == 429
+    spent.refresh_from_db()
+    assert (spent.spent_units, spent.reserved_units) == (0, 0)
+    costs = UsageRecord.objects.values_list("cost_usd", "price_source")
+    assert set(costs) == {(Decimal(0), "free of charge")} and len(costs) == 2

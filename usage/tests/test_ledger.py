@@ -12,6 +12,7 @@ from providers.vocabulary import Usage
 from usage.ledger import Caller, OpenCall, Payer, receipt
 from usage.models import Immutable, Status, Surface, UsageRecord, UsageSource
 from usage.prices import UNKNOWN, price_of
+from usage.summary import totals_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 URL = "/api/v1/usage/records"
@@ -45,8 +46,8 @@ def test_a_call_that_was_tried_twice_has_two_rows_and_counts_once(alice: User) -
     record = call.settle(status=Status.OK, **end)
 
     assert UsageRecord.objects.get(attempt_of=record.pk).error_code == "overloaded"
-    totals = UsageRecord.objects.totals()
-    assert (totals["calls"], totals["failed"]) == (1, 0)
+    totals = totals_of(alice.pk)
+    assert (totals.calls, totals.failed) == (1, 0)
 
 
 def test_cached_tokens_cost_their_own_price() -> None:
@@ -62,7 +63,7 @@ def test_an_unknown_price_is_null_and_not_zero(alice: User) -> None:
 
     assert record.cost_usd is None
     assert receipt(record).cost_usd is None
-    assert UsageRecord.objects.totals()["unpriced"] == 1
+    assert totals_of(alice.pk).unpriced == 1
 
 
 def test_the_model_asked_for_prices_a_call_whose_served_name_has_no_price() -> None:
@@ -108,10 +109,10 @@ def test_nobody_changes_the_ledger(api: APIClient, alice: User, verb: str) -> No
 def test_totals_add_up(alice: User) -> None:
     settled(alice)
     settled(alice)
-    totals: dict[str, Any] = UsageRecord.objects.visible_to(alice).totals()
+    totals = totals_of(alice.pk)
 
-    assert (totals["calls"], totals["input_tokens"], totals["output_tokens"]) == (2, 2000, 1000)
-    assert totals["cost_usd"] == Decimal("0.0009")
+    assert (totals.calls, totals.input_tokens, totals.output_tokens) == (2, 2000, 1000)
+    assert totals.cost_usd == Decimal("0.0009")
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ from io import StringIO
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
+from credentials.audit import AuditEvent
 from providers.vocabulary import Usage
 from usage import budgets
 from usage.ledger import Caller, OpenCall, Payer
 from usage.models import Budget, PriceOverride, Status, Surface, UsageRecord, UsageSource
+from usage.repricing import book, changes
+from usage.summary import totals_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 
@@ -75,14 +78,48 @@ def test_a_second_correction_takes_the_first_into_account(alice: User) -> None:
 def test_totals_count_a_corrected_call_once_and_at_its_right_cost(alice: User) -> None:
     settled(alice)
     settled(alice, "gpt-4o-mini")
-    assert UsageRecord.objects.totals()["unpriced"] == 1
+    assert totals_of(alice.pk).unpriced == 1
     entered("2")
     reprice()
 
-    totals = UsageRecord.objects.visible_to(alice).totals()
-    assert (totals["calls"], totals["unpriced"]) == (2, 0)
-    assert (totals["input_tokens"], totals["cost_usd"]) == (2_000_000, D("2.1506"))
+    totals = totals_of(alice.pk)
+    assert (totals.calls, totals.unpriced) == (2, 0)
+    assert (totals.input_tokens, totals.cost_usd) == (2_000_000, D("2.1506"))
     assert not UsageRecord.objects.without_price()
+
+
+def test_the_audit_trail_says_who_repriced_and_what_it_came_to(
+    alice: User,
+) -> None:
+    settled(alice)
+    settled(alice)
+    entered("2")
+    reprice("--dry-run")
+    assert not AuditEvent.objects.exists()
+    reprice("--as", "alice")
+    reprice()  # books nothing, so there is nothing to tell
+
+    event = AuditEvent.objects.get()
+    assert (event.action, event.object_type, event.owner_id) == ("reprice", "ledger", None)
+    assert (event.actor_id, event.actor_name) == (alice.pk, "alice")
+    assert event.detail == "2 calls, +4.000000000 USD"
+    entered("0.5")
+    reprice()
+    assert AuditEvent.objects.latest("position").actor_name.startswith("command line")
+    with pytest.raises(CommandError, match="no user 'nobody'"):
+        reprice("--as", "nobody")
+
+
+def test_a_reprice_that_is_broken_off_is_in_the_audit_trail_too(alice: User) -> None:
+    settled(alice)
+    settled(alice)
+    entered("2")
+    booking = book(changes(UsageRecord.objects.all()))
+    next(booking)
+    booking.close()
+
+    assert AuditEvent.objects.get().detail == "1 calls, +2.000000000 USD"
+    assert UsageRecord.objects.filter(corrects__isnull=False).count() == 1
 
 
 def test_budgets_count_corrections_of_their_period(alice: User) -> None:

@@ -187,6 +187,9 @@ function setUp() {
       line.querySelector(`[data-receipt=${name}]`).textContent = value;
     }
     line.querySelector("[data-receipt=simulated]").hidden = !receipt.simulated;
+    const warning = line.querySelector("[data-receipt=warnings]");
+    warning.textContent = receipt.warnings.join(" ");
+    warning.hidden = !warning.textContent;
     return line;
   }
 }

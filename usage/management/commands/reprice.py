@@ -4,14 +4,17 @@ a price, or with one that was not right."""
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
 
+from credentials.trail import Actor, acting
 from usage.models import UsageQuerySet, UsageRecord
-from usage.repricing import Change, changes, reprice
+from usage.repricing import Change, book, changes
 
 
 class Command(BaseCommand):
@@ -27,17 +30,26 @@ class Command(BaseCommand):
         parser.add_argument("--provider")
         parser.add_argument("--model", help="as the call named it")
         parser.add_argument("--dry-run", action="store_true", help="only tell what would be booked")
+        parser.add_argument("--as", dest="actor", default="", metavar="USER", help="who you are")
 
-    def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
+    def handle(self, *args: Any, dry_run: bool, actor: str, **options: Any) -> None:
+        found = changes(_rows(**options))
+        if dry_run:
+            self._tell(found, "would be booked", told=True)
+            return
+        try:
+            who = Actor.at_shell(actor)
+        except get_user_model().DoesNotExist:
+            raise CommandError(f"There is no user {actor!r}.") from None
+        with acting(who):
+            self._tell(book(found), "booked", told=options["verbosity"] > 1)
+
+    def _tell(self, changes: Iterator[Change], verb: str, *, told: bool) -> None:
         count, total = 0, Decimal(0)
-        for found in changes(_rows(**options)):
-            change = found if dry_run else reprice(found.record)
-            if change is None:
-                continue  # somebody else has just booked it
+        for change in changes:
             count, total = count + 1, total + change.difference
-            if options["verbosity"] > 1 or dry_run:
+            if told:
                 self.stdout.write(_line(change))
-        verb = "would be booked" if dry_run else "booked"
         self.stdout.write(f"{count} corrections {verb}, {total:+f} USD in all.")
 
 
