@@ -3,12 +3,14 @@
 The order: the credential that the caller names → the one pinned to its session or access
 token → the user's default (for the model's provider, if a model is named) → the system
 default, each if the policies allow it (`agents.policy`). Never silent: the receipt says who paid.
+A person's alias stands for a provider, a model and maybe a credential, as if they had been named.
 
     SelectionError(ValueError)
     ├── NothingSelected   no key of one's own, and the policy allows or has no other
     ├── OwnKeyForbidden   a credential is named, but only the system's key may pay
     ├── NobodyPays        the policies of server, user and session exclude each other
     ├── ModelMismatch     the model belongs to another provider than the credential
+    ├── AliasElsewhere    the alias is for another credential than the one named or pinned
     └── ModelNeeded       neither the call nor the credential names a model
 
 and what `credentials.errors` and `providers.registry` raise, which are ValueErrors too.
@@ -29,7 +31,7 @@ from agents.policy import payers
 from credentials.destination import destination
 from credentials.errors import CredentialError, CredentialNotFound
 from credentials.lookup import default_credential, own_credential
-from credentials.models import CredentialQuerySet, LLMCredential
+from credentials.models import CredentialQuerySet, LLMCredential, ModelAlias
 from credentials.trail import Action, Outcome, record
 from providers import registry
 from providers.keys import check_base_url, check_key
@@ -80,6 +82,13 @@ class ModelMismatch(SelectionError):
     another model or another credential."""
 
     code = "model_mismatch"
+
+
+class AliasElsewhere(SelectionError):
+    """The alias {alias} stands for a model of another provider, or for another key, than the
+    credential {credential}. Name the model itself, or another credential."""
+
+    code = "alias_elsewhere"
 
 
 class ModelNeeded(SelectionError):
@@ -149,13 +158,20 @@ def select(
 ) -> Selection:
     """The selection for one call of `user`; `policy` is the session's own, if it has one. Reads
     the database; raises SelectionError, CredentialError or UnknownProvider."""
+    alias = ModelAlias.objects.meant_by(user, model)
+    if alias and provider in ("", alias.provider):
+        provider, model = alias.provider, alias.model_name
+    else:
+        alias = None
     wanted = registry.get(provider).name if provider else registry.provider_for_model(model) or ""
     allowed = payers(user, policy)
     if not allowed:
         raise NobodyPays
-    named = credential_id or pinned_id
+    named = credential_id or pinned_id or (alias.credential_id if alias else None)
     if named is not None:
         credential = _own(user, named)
+        if alias and not alias.fits(credential):
+            raise AliasElsewhere(alias=alias.name, credential=credential.name)
         if PaidBy.USER not in allowed:
             raise OwnKeyForbidden
         return _with_credential(credential, model)

@@ -14,6 +14,7 @@ from agents.tool_api import ToolServerViewSet, ToolViewSet
 from benchmarks.api import BenchmarkRunViewSet
 from byom import health, views
 from byom.routing import OptionalSlashRouter
+from credentials.alias_api import AliasViewSet
 from credentials.api import CredentialViewSet
 from credentials.audit_api import AuditEventViewSet
 from credentials.token_api import AccessTokenViewSet
@@ -24,6 +25,7 @@ from usage.metrics_views import metrics
 router = OptionalSlashRouter()
 router.register("users/me/llm-credentials", CredentialViewSet, basename="llm-credential")
 router.register("users/me/access-tokens", AccessTokenViewSet, basename="access-token")
+router.register("users/me/model-aliases", AliasViewSet, basename="model-alias")
 router.register("users/me/audit-events", AuditEventViewSet, basename="audit-event")
 router.register("agent/sessions", SessionViewSet, basename="agent-session")
 router.register("agent/tools", ToolViewSet, basename="agent-tool")

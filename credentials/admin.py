@@ -16,7 +16,7 @@ from byom.readonly_admin import ReadOnlyAdmin
 from credentials import lifecycle, services, tokens
 from credentials.admin_forms import ChangeKeyForm, ChangeSystemKeyForm, SystemKeyForm
 from credentials.audit import AuditEvent, AuditHead
-from credentials.models import AccessToken, LLMCredential, VaultCanary
+from credentials.models import AccessToken, LLMCredential, ModelAlias, VaultCanary
 from credentials.overview import report_test
 
 
@@ -172,6 +172,20 @@ class AccessTokenAdmin(admin.ModelAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[AccessToken]) -> None:
         for token in queryset:
             tokens.revoke_token(token=token)
+
+
+@admin.register(ModelAlias)
+class ModelAliasAdmin(admin.ModelAdmin):
+    """People's names for models. Whose an alias is can't be changed."""
+
+    list_display = ("name", "owner", "provider", "model_name", "credential", "updated_at")
+    list_filter = ("provider",)
+    search_fields = ("name", "model_name", "owner__username")
+    list_select_related = ("owner", "credential")
+    raw_id_fields = ("owner", "credential")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("owner",) if obj else ()
 
 
 @admin.register(AuditEvent)

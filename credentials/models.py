@@ -1,4 +1,4 @@
-"""Provider keys that people bring. Access tokens and audit events have modules of their own."""
+"""Provider keys that people bring. Tokens, aliases and audit events have modules of their own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.db.models.functions import Left
 from django.utils import timezone
 
 from credentials.access_tokens import AccessToken, Scope, every_scope, token_digest
+from credentials.aliases import ModelAlias
 from credentials.audit import AuditEvent, AuditHead
 from credentials.errors import (
     CredentialExpired,
@@ -30,6 +31,7 @@ __all__ = [
     "AuditHead",
     "CredentialQuerySet",
     "LLMCredential",
+    "ModelAlias",
     "Scope",
     "VaultCanary",
     "every_scope",

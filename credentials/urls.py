@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credentials import audit_views, token_views, views
+from credentials import alias_views, audit_views, token_views, views
 
 app_name = "credentials"
 urlpatterns = [
@@ -15,5 +15,9 @@ urlpatterns = [
     path("tokens/", token_views.tokens_list, name="tokens"),
     path("tokens/new/", token_views.token_new, name="token-new"),
     path("tokens/<int:pk>/revoke/", token_views.token_revoke, name="token-revoke"),
+    path("aliases/", alias_views.aliases_list, name="aliases"),
+    path("aliases/new/", alias_views.alias_new, name="alias-new"),
+    path("aliases/<uuid:pk>/", alias_views.alias_edit, name="alias-edit"),
+    path("aliases/<uuid:pk>/delete/", alias_views.alias_delete, name="alias-delete"),
     path("trail/", audit_views.trail_page, name="trail"),
 ]

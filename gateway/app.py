@@ -17,14 +17,14 @@ from django.conf import settings
 from agents.clients import SelectionError
 from credentials.errors import CredentialError
 from credentials.vault import Unreadable
-from gateway.asked import Asked, asking_for_usage, naming, read_request
-from gateway.catalogue import reachable
+from gateway.asked import Asked, asking_for_usage, naming, naming_inside, read_request
+from gateway.catalogue import reachable, shown
 from gateway.dialects import access_token, error_bytes, passing_query
 from gateway.errors import ClientGone, GatewayError, KeyInAddress
 from gateway.exchange import Exchange, Receive, Scope, Send
 from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
-from gateway.routes import Route, lists_models, route, spoken
+from gateway.routes import Route, model_asked_for, route, spoken
 from gateway.selection import Chosen, admitted, guest_of, in_database
 from gateway.translated import Translated
 from providers import registry
@@ -52,8 +52,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Serves one HTTP request."""
     exchange = Exchange(scope, receive, send)
     try:
-        if lists_models(exchange.method, exchange.path):
-            await _list_models(exchange)
+        if (model := model_asked_for(exchange.method, exchange.path)) is not None:
+            await _show_models(exchange, model)
             return
         work = await _let_in(exchange)
         await work.run()
@@ -63,12 +63,13 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse(exchange, error)
 
 
-async def _list_models(exchange: Exchange) -> None:
+async def _show_models(exchange: Exchange, model: str) -> None:
     if any(name == "key" for name, _ in exchange.query):
         raise KeyInAddress
     guest = await guest_of(access_token(exchange.headers))
     dialect = spoken(exchange.path, exchange.headers)
-    body = dialect.model_list(await exchange.while_connected(reachable(guest, dialect)))
+    found = await exchange.while_connected(reachable(guest, dialect))
+    body = shown(dialect, found, model)
     headers = [("content-type", "application/json")]
     await exchange.answer(200, headers, json.dumps(body).encode())
 
@@ -90,8 +91,9 @@ async def _let_in(exchange: Exchange) -> Relay | Translated:
 def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Order:
     selection = chosen.selection
     provider = registry.get(selection.provider)
-    if not where.model and asked.model != selection.model:
-        asked = naming(asked, selection.model)
+    if asked.model != selection.model:
+        asked = (naming_inside if where.model else naming)(asked, selection.model)
+        where = where.naming(selection.model)
     if where.does.reports_if_told and provider.wire.stream_options:
         asked = asking_for_usage(asked)
     return Order(

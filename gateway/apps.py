@@ -8,9 +8,9 @@ class GatewayConfig(AppConfig):
         from django.contrib.auth import get_user_model
 
         from agents.models import SelectionPolicy
-        from credentials.models import AccessToken, LLMCredential
+        from credentials.models import AccessToken, LLMCredential, ModelAlias
         from gateway.memory import forget_on_change
         from gateway.selection import MEMORIES
 
-        models = [get_user_model(), AccessToken, LLMCredential, SelectionPolicy]
+        models = [get_user_model(), AccessToken, LLMCredential, ModelAlias, SelectionPolicy]
         forget_on_change(MEMORIES, models)

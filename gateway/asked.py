@@ -79,6 +79,26 @@ def naming(asked: Asked, model: str) -> Asked:
     return replace(asked, model=model, body=body, parsed={**asked.parsed, "model": model})
 
 
+def naming_inside(asked: Asked, model: str) -> Asked:
+    """The same where the address names the model: Gemini's bodies repeat it at times, and further
+    in. One that does not stays as it is, byte for byte."""
+    if f'"models/{asked.model}"'.encode() not in asked.body:
+        return replace(asked, model=model)
+    parsed = _renamed(asked.parsed, f"models/{asked.model}", f"models/{model}")
+    return replace(asked, model=model, body=json.dumps(parsed).encode(), parsed=parsed)
+
+
+def _renamed(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, list):
+        return [_renamed(inner, old, new) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: new if name == "model" and inner == old else _renamed(inner, old, new)
+        for name, inner in value.items()
+    }
+
+
 def _values_of(text: str, name: str) -> list[tuple[int, int]]:
     """Where the values of that member stand in a JSON object: more than one, if it is given
     twice. The text has been parsed before, so it is an object."""

@@ -15,13 +15,15 @@ from functools import partial
 
 from agents.clients import NothingSelected, Selection, select
 from credentials.errors import CredentialError
+from credentials.models import LLMCredential, ModelAlias
 from credentials.vault import Unreadable
 from gateway.dialects import OPENAI, Dialect
+from gateway.errors import UnknownModel
 from gateway.selection import COMPATIBLE, Guest, in_database, own_server
 from providers import registry
 from providers.errors import CallTimeout, ProviderError
 from providers.http import http_client
-from providers.vocabulary import Usage
+from providers.vocabulary import JSON, Usage
 from usage.admission import admit
 from usage.ledger import OpenCall
 from usage.models import Status, UsageSource
@@ -31,27 +33,55 @@ TIME_LIMIT = 10.0  # seconds
 _MOST_KEPT = 1000
 _ANY_MODEL = "any"  # a selection has a model, and a list of models is for none
 
+Models = list[tuple[str, str]]
+"""(provider, model) of each."""
 Key = tuple[str, uuid.UUID | None, str]
 _kept: dict[Key, tuple[float, tuple[str, ...]]] = {}
 
 
-async def reachable(guest: Guest, dialect: Dialect) -> list[tuple[str, str]]:
-    """(provider, model) of each, by provider and name: at OpenAI's address of all providers, at
-    the others' of their own. Raises ProviderError if no key could be asked, what selection of a
-    pinned credential raises, and NotAdmitted."""
-    selections = await in_database(_selections, guest, dialect)
+def shown(dialect: Dialect, models: Models, wanted: str) -> JSON:
+    """The list of the models in the dialect's form, or the `wanted` one of them. Raises
+    UnknownModel."""
+    if not wanted:
+        return dialect.model_list([dialect.model_entry(*each) for each in models])
+    bare = wanted.removeprefix("models/")
+    for provider, name in models:
+        if bare in (name, f"{provider}/{name}"):
+            return dialect.model_entry(provider, name)
+    raise UnknownModel(model=bare)
+
+
+async def reachable(guest: Guest, dialect: Dialect) -> Models:
+    """The guest's aliases, then the models by provider and name: at OpenAI's address of all
+    providers, at the others' of their own. Raises ProviderError if no key could be asked, what
+    selection of a pinned credential raises, and NotAdmitted."""
+    aliases, selections = await in_database(_to_show, guest, dialect)
     asked = (_models(guest, selection) for selection in selections)
     answers = await asyncio.gather(*asked, return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     for failure in failures:
         if len(failures) == len(answers) or not isinstance(failure, ProviderError | Unreadable):
             raise failure
-    return [
+    return aliases + [
         (selection.provider, name)
         for selection, names in zip(selections, answers, strict=True)
         if not isinstance(names, BaseException)
         for name in names
     ]
+
+
+def _to_show(guest: Guest, dialect: Dialect) -> tuple[Models, list[Selection]]:
+    """What of it the database knows, and the keys to ask for the rest."""
+    return _aliases(guest, dialect), _selections(guest, dialect)
+
+
+def _aliases(guest: Guest, dialect: Dialect) -> Models:
+    """Those that a call of the guest's could go by."""
+    own = ModelAlias.objects.owned_by(guest.user)
+    if dialect is not OPENAI:
+        own = own.filter(provider__in=dialect.providers)
+    pinned = LLMCredential.objects.filter(pk=guest.pinned_id).first() if guest.pinned_id else None
+    return [(alias.provider, alias.name) for alias in own if pinned is None or alias.fits(pinned)]
 
 
 def _selections(guest: Guest, dialect: Dialect) -> list[Selection]:

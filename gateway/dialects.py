@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from providers import registry
 from providers.vocabulary import JSON
 
 Headers = Mapping[str, str]
-Models = Sequence[tuple[str, str]]
-"""(provider, model) of each."""
 TOKEN_PREFIX = "byom_"
 _EPOCH = "1970-01-01T00:00:00Z"  # what Anthropic says where a release date is not known
 
@@ -30,7 +28,8 @@ class Dialect:
     address: str
     key_header: Callable[[str], tuple[str, str]]
     error_body: Callable[[int, str, str, float | None], JSON]
-    model_list: Callable[[Models], JSON]
+    model_entry: Callable[[str, str], JSON]
+    model_list: Callable[[list[JSON]], JSON]
     error_event: bytes = b""
     request_headers: frozenset[str] = frozenset()
 
@@ -93,25 +92,29 @@ def _google_error(status: int, code: str, message: str, retry_after: float | Non
     return {"error": {"code": status, "message": message, "status": name, "details": details}}
 
 
-def _openai_models(models: Models) -> JSON:
-    data = [
-        {"id": name, "object": "model", "created": 0, "owned_by": provider}
-        for provider, name in models
-    ]
-    return {"object": "list", "data": data}
+def _openai_model(provider: str, name: str) -> JSON:
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider}
 
 
-def _anthropic_models(models: Models) -> JSON:
-    data = [
-        {"type": "model", "id": name, "display_name": name, "created_at": _EPOCH}
-        for _, name in models
-    ]
-    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
-    return {"data": data, "has_more": False, "first_id": first, "last_id": last}
+def _openai_models(entries: list[JSON]) -> JSON:
+    return {"object": "list", "data": entries}
 
 
-def _google_models(models: Models) -> JSON:
-    return {"models": [{"name": f"models/{name}", "displayName": name} for _, name in models]}
+def _anthropic_model(provider: str, name: str) -> JSON:
+    return {"type": "model", "id": name, "display_name": name, "created_at": _EPOCH}
+
+
+def _anthropic_models(entries: list[JSON]) -> JSON:
+    first, last = (entries[0]["id"], entries[-1]["id"]) if entries else (None, None)
+    return {"data": entries, "has_more": False, "first_id": first, "last_id": last}
+
+
+def _google_model(provider: str, name: str) -> JSON:
+    return {"name": f"models/{name}", "displayName": name}
+
+
+def _google_models(entries: list[JSON]) -> JSON:
+    return {"models": entries}
 
 
 OPENAI = Dialect(
@@ -119,6 +122,7 @@ OPENAI = Dialect(
     address="POST /v1/chat/completions",
     key_header=lambda key: ("authorization", f"Bearer {key}"),
     error_body=_openai_error,
+    model_entry=_openai_model,
     model_list=_openai_models,
     request_headers=frozenset({"openai-beta", "idempotency-key"}),
 )
@@ -127,6 +131,7 @@ ANTHROPIC = Dialect(
     address="POST /v1/messages",
     key_header=lambda key: ("x-api-key", key),
     error_body=_anthropic_error,
+    model_entry=_anthropic_model,
     model_list=_anthropic_models,
     error_event=b"event: error\n",
     request_headers=frozenset({"anthropic-version", "anthropic-beta", "idempotency-key"}),
@@ -136,6 +141,7 @@ GOOGLE = Dialect(
     address="POST /v1/models/MODEL:generateContent",
     key_header=lambda key: ("x-goog-api-key", key),
     error_body=_google_error,
+    model_entry=_google_model,
     model_list=_google_models,
     request_headers=frozenset({"x-goog-api-client"}),
 )

@@ -6,6 +6,7 @@
     ├── ScopeMissing     the token is not for the gateway
     ├── KeyInAddress     `?key=…`: addresses end up in logs
     ├── UnknownAddress
+    ├── UnknownModel     asked for by name, and not in the list
     ├── BodyTooLarge
     ├── BadBody          not JSON, or it names no model
     ├── Untranslatable   a field that the model's own provider has no word for
@@ -63,10 +64,17 @@ class UnknownAddress(GatewayError):
     """The gateway does not serve this address. It serves POST /v1/chat/completions, /v1/responses,
     /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models/MODEL:generateContent,
     :streamGenerateContent, :countTokens, :embedContent and :batchEmbedContents, and GET
-    /v1/models."""
+    /v1/models and /v1/models/MODEL."""
 
     status = 404
     code = "not_found"
+
+
+class UnknownModel(GatewayError):
+    """There is no model {model} among those that your keys reach. GET /v1/models lists them."""
+
+    status = 404
+    code = "model_not_found"
 
 
 class BodyTooLarge(GatewayError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from gateway.dialects import ANTHROPIC, GOOGLE, OPENAI, Dialect, Headers
 from gateway.errors import UnknownAddress
@@ -43,6 +44,15 @@ class Route:
     model: str = ""
     stream: bool = False
 
+    def naming(self, model: str) -> Route:
+        """The same with another model, where the address names it."""
+        if not self.model or self.model == model:
+            return self
+        before, _, action = self.path.rpartition(":")
+        version = before.removesuffix(f"/models/{self.model}")
+        path = f"{version}/models/{quote(model, safe='')}:{action}"
+        return replace(self, model=model, path=path)
+
 
 CHAT = Operation(read_openai, reports_if_told=True, translates=True)
 RESPONSES = Operation(
@@ -73,7 +83,8 @@ _GOOGLE_PATH = re.compile(
     + ")",
     re.ASCII,
 )
-_LISTS = ("/v1/models", "/v1beta/models")
+# A model's name may have slashes: `openai/gpt-4o-mini`, or a file's path on a server of one's own.
+_MODELS_PATH = re.compile(r"/v1(?:beta)?/models(?:/(?P<model>[\x21-\x7e]{1,128}))?", re.ASCII)
 
 
 def spoken(path: str, headers: Headers) -> Dialect:
@@ -89,8 +100,11 @@ def spoken(path: str, headers: Headers) -> Dialect:
     return ANTHROPIC if "anthropic-version" in headers else OPENAI
 
 
-def lists_models(method: str, path: str) -> bool:
-    return method == "GET" and path in _LISTS
+def model_asked_for(method: str, path: str) -> str | None:
+    """The model that a GET wants to see, empty for the list of them all; None for any other
+    request."""
+    match = _MODELS_PATH.fullmatch(path) if method == "GET" else None
+    return (match["model"] or "") if match else None
 
 
 def route(method: str, path: str) -> Route:

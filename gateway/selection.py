@@ -19,7 +19,7 @@ from django.db import close_old_connections
 
 from agents.clients import ModelMismatch, NothingSelected, Selection, select
 from credentials.authentication import note_use
-from credentials.models import AccessToken, Scope
+from credentials.models import AccessToken, ModelAlias, Scope
 from gateway.asked import Asked
 from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
@@ -130,9 +130,18 @@ def choose(guest: Guest, where: Route, model: str) -> Chosen:
 
 
 def _selected(guest: Guest, where: Route, model: str) -> Selection:
+    if alias := ModelAlias.objects.meant_by(guest.user, model):
+        return _by_alias(guest, where, alias)
     if guest.pinned_id is not None:
         return _pinned(guest, guest.pinned_id, where, model)
     return _by_model(guest, where, model)
+
+
+def _by_alias(guest: Guest, where: Route, alias: ModelAlias) -> Selection:
+    if alias.provider not in where.dialect.providers and not where.does.translates:
+        address = dialect_of(alias.provider).address
+        raise WrongAddress(model=alias.name, provider=alias.provider_label, address=address)
+    return select(user=guest.user, pinned_id=guest.pinned_id, model=alias.name)
 
 
 def _pinned(guest: Guest, pinned_id: uuid.UUID, where: Route, model: str) -> Selection:

@@ -35,8 +35,9 @@ ARGUMENTS = [
 QUESTION = "What is the capital of France?"
 PASSWORD = "correct horse battery"
 PAGES = (
-    "/", "/keys/", "/keys/add/", "/keys/tokens/", "/keys/tokens/new/", "/keys/trail/", "/chat/",
-    "/chat/new/", "/usage/", "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/",
+    "/", "/keys/", "/keys/add/", "/keys/tokens/", "/keys/tokens/new/", "/keys/aliases/",
+    "/keys/aliases/new/", "/keys/trail/", "/chat/", "/chat/new/", "/usage/",
+    "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/",
 )  # fmt: skip
 
 pytestmark = [

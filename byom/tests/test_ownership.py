@@ -20,7 +20,7 @@ from django.utils import timezone
 from agents.models import AgentSession, Message, Role, ToolServer
 from benchmarks.models import BenchmarkRun
 from credentials.audit import Action, AuditEvent
-from credentials.models import AccessToken, LLMCredential
+from credentials.models import AccessToken, LLMCredential, ModelAlias
 from credentials.tests.factories import CredentialFactory, UserFactory
 from credentials.trail import record
 from usage.models import Budget, UsageRecord
@@ -34,6 +34,7 @@ LABEL = "label-that-only-alice-may-see"
 OBJECTS = {
     "api/v1/users/me/llm-credentials": LLMCredential,
     "api/v1/users/me/access-tokens": AccessToken,
+    "api/v1/users/me/model-aliases": ModelAlias,
     "api/v1/users/me/audit-events": AuditEvent,
     "api/v1/agent/sessions": AgentSession,
     "api/v1/agent/tool-servers": ToolServer,
@@ -43,6 +44,7 @@ OBJECTS = {
     "benchmarks/": BenchmarkRun,
     "api/v1/usage/budgets": Budget,
     "usage/budgets": Budget,
+    "keys/aliases": ModelAlias,
     "keys/tokens": AccessToken,
     "keys/": LLMCredential,
     "chat/": AgentSession,
@@ -94,6 +96,7 @@ def world(alice: User) -> User:
     """One object of each kind, all of them Alice's."""
     credential = CredentialFactory.create(owner=alice, label=LABEL)
     AccessToken.issue(user=alice, name=LABEL)
+    ModelAlias.objects.create(owner=alice, name="alias", provider="openai", model_name=LABEL)
     record(Action.READ, credential, detail=LABEL)
     call = UsageRecord.objects.create(
         user=alice, credential=credential, surface="api", provider="openai", model=LABEL,
@@ -189,6 +192,7 @@ def snapshot() -> list[Any]:
     return [
         list(LLMCredential.objects.values("pk", "label", "is_active", "is_default")),
         list(AccessToken.objects.values("pk", "name", "revoked_at")),
+        list(ModelAlias.objects.values("pk", "name", "model_name")),
         list(AgentSession.objects.values("pk", "title", "status")),
         Message.objects.count(),
         ToolServer.objects.count(),

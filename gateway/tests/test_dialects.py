@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.asked import asking_for_usage, naming, prompt_characters, read_request
+from gateway.asked import asking_for_usage, naming, naming_inside, prompt_characters, read_request
 from gateway.dialects import ANTHROPIC, GOOGLE, OPENAI, access_token
 from gateway.errors import BadBody, UnknownAddress
 from gateway.routes import route, spoken
@@ -90,6 +90,19 @@ def test_another_model_name_changes_no_other_byte(before: bytes, after: bytes) -
     named = naming(read_request(CHAT, before), "gpt")
 
     assert (named.body, named.model, named.parsed["model"]) == (after, "gpt", "gpt")
+
+
+def test_where_the_address_names_the_model_its_body_follows_if_it_repeats_it() -> None:
+    where = route("POST", "/v1beta/models/fast:batchEmbedContents")
+    body = b'{"requests": [{"model": "models/fast", "content": {"model": "fast"}}]}'
+    named = naming_inside(read_request(where, body), "gemini")
+    request = {"model": "models/gemini", "content": {"model": "fast"}}
+
+    assert json.loads(named.body) == named.parsed == {"requests": [request]}
+    assert where.naming("gemini").path == "/v1beta/models/gemini:batchEmbedContents"
+    assert where.naming("a/b?c").path == "/v1beta/models/a%2Fb%3Fc:batchEmbedContents"
+    silent = read_request(where, b' {"requests": []}')
+    assert naming_inside(silent, "gemini").body == silent.body
 
 
 def test_a_response_in_the_background_is_refused_by_the_fields_name() -> None:
