@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from benchmarks.models import BenchmarkRun
+from benchmarks.plan import Contender
 from benchmarks.statistics import MARGIN
 from benchmarks.verdicts import METRICS
 from providers import registry
@@ -44,12 +45,9 @@ class Judgement:
     pairs: int
 
 
-def tables(run: BenchmarkRun) -> list[tuple[str, list[Row]]]:
-    """(prompt, rows): all prompts together first, then each."""
-    found: dict[str | None, list[Row]] = {None: []}
-    for entry in run.summary:
-        found.setdefault(entry["prompt"], []).append(_row(entry))
-    return [(prompt or "All prompts", rows) for prompt, rows in found.items()]
+def rows(run: BenchmarkRun, prompt: str | None) -> list[Row]:
+    """Each contender's figures for that prompt, or for all prompts together."""
+    return [_row(entry) for entry in run.summary if entry["prompt"] == prompt]
 
 
 def _row(entry: Mapping[str, Any]) -> Row:
@@ -105,3 +103,35 @@ def name(contender: Mapping[str, Any]) -> str:
 
 def names(run: BenchmarkRun) -> list[str]:
     return [name(contender) for contender in run.plan["contenders"]]
+
+
+def contenders(run: BenchmarkRun) -> list[Contender]:
+    return [Contender(one["provider"], one["model"]) for one in run.plan["contenders"]]
+
+
+def prompts(run: BenchmarkRun) -> list[str]:
+    return [prompt["name"] for prompt in run.plan.get("prompts", ())]
+
+
+def facts(run: BenchmarkRun) -> list[tuple[str, str]]:
+    """What one has to know to measure the same again."""
+    plan, environment = run.plan, run.environment
+    known = {
+        "Measured runs": plan.get("runs"),
+        "Warm-up calls": plan.get("warmup"),
+        "Calls at a time": plan.get("concurrency"),
+        "Longest answer": _with_unit(plan.get("max_tokens"), "tokens"),
+        "Longest silence": _with_unit(plan.get("timeout_s"), "s"),
+        "Most that it may cost": _with_unit(plan.get("max_cost_usd"), "USD"),
+        "Keys": plan.get("keys"),
+        "Seed": plan.get("seed"),
+        "Python": environment.get("python"),
+        "Platform": environment.get("platform"),
+        "Prices": _with_unit(environment.get("genai-prices"), "genai-prices"),
+        "Id": run.pk,
+    }
+    return [(name, str(value)) for name, value in known.items() if value not in (None, "")]
+
+
+def _with_unit(value: Any, unit: str) -> str:
+    return "" if value is None else f"{value} {unit}"

@@ -1,17 +1,29 @@
-"""Pages of benchmark runs: a person's own ones, and what one of them came to."""
+"""Pages of benchmark runs: a person's own ones, what one of them came to, and its calls."""
 
 from __future__ import annotations
 
+import uuid
+
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from benchmarks import pages
 from benchmarks.models import BenchmarkRun
+from benchmarks.plots.calls import calls_of
+from benchmarks.plots.sheet import figures
 
 RUNS_PER_PAGE = 50
+CALLS_PER_PAGE = 100
+ONLY = {
+    "": ("All", Q()),
+    "failed": ("Failed", ~Q(status="ok")),
+    "outliers": ("Outliers", Q(is_outlier=True)),
+    "warm-up": ("Warm-up", Q(is_cold=True)),
+}
 
 
 @require_safe
@@ -28,11 +40,36 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
-def run(request: HttpRequest, pk: str) -> HttpResponse:
+def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(BenchmarkRun.objects.owned_by(request.user), pk=pk)
+    prompts, prompt = pages.prompts(found), request.GET.get("prompt")
+    chosen = prompt if prompt in prompts else None
+    calls = [call for call in calls_of(found) if chosen in (None, call.prompt)]
     context = {
         "run": found,
-        "tables": pages.tables(found),
         "judgements": pages.judgements(found),
+        "prompts": prompts,
+        "chosen": chosen,
+        "rows": pages.rows(found, chosen),
+        "figures": figures(calls, pages.contenders(found)),
+        "facts": pages.facts(found),
     }
     return render(request, "benchmarks/run.html", context)
+
+
+@require_safe
+@login_required
+def samples(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    found = get_object_or_404(BenchmarkRun.objects.owned_by(request.user), pk=pk)
+    only = request.GET.get("only", "")
+    only = only if only in ONLY else ""
+    rows = found.samples.filter(ONLY[only][1]).order_by("order")
+    page = Paginator(rows, CALLS_PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "run": found,
+        "page": page,
+        "only": only,
+        "kinds": [(key, label) for key, (label, _) in ONLY.items()],
+        "query": f"only={only}&" if only else "",
+    }
+    return render(request, "benchmarks/samples.html", context)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -9,6 +14,7 @@ from django.test import Client
 from benchmarks.history import keep
 from benchmarks.models import BenchmarkRun
 from benchmarks.tests.samples import GOOGLE, OPENAI, run_of, sample
+from byom.tests.test_ownership import whole
 from credentials.models import AccessToken
 from usage.ledger import Caller
 from usage.models import Surface
@@ -40,6 +46,88 @@ def test_the_list_leads_to_a_run_with_its_verdicts(alice: User, client: Client) 
     assert f'href="/benchmarks/{run.pk}/"' in listed and "Google Gemini gemini-2.5-flash" in listed
     assert "OpenAI gpt-4o-mini is faster by 4" in shown and "No difference of 5% or more" in shown
     assert ">1.1 s</td>" in shown and ">$0.01</td>" in shown
+
+
+def test_a_run_is_shown_whole_or_by_prompt(alice: User, client: Client) -> None:
+    address = f"/benchmarks/{a_run_of(alice).pk}/"
+    client.force_login(alice)
+
+    everything, one, unknown = (
+        client.get(address + query).content.decode()
+        for query in ("", "?prompt=Simple%20Question", "?prompt=Nothing")
+    )
+
+    for page in (everything, unknown):
+        assert '<h2 id="table">All prompts</h2>' in page
+    assert '<h2 id="table">Simple Question</h2>' in one
+    assert everything.count("<svg") > 5 and "Response time: distribution" in everything
+
+
+def test_calls_are_paged_and_filtered(
+    alice: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.views.CALLS_PER_PAGE", 10)
+    run = a_run_of(alice)
+    run.samples.filter(order=3).update(status="error", error_code="overloaded")
+    client.force_login(alice)
+
+    first, failed, none = (
+        client.get(f"/benchmarks/{run.pk}/calls/{query}").content.decode()
+        for query in ("", "?only=failed", "?only=warm-up")
+    )
+
+    assert "40 calls" in first and first.count('<th scope="row">') == 10 and "?page=2" in first
+    assert failed.count('<th scope="row">') == 1 and "overloaded" in failed
+    assert "No such call in this run." in none
+
+
+def test_the_report_needs_nothing_from_elsewhere(alice: User, client: Client) -> None:
+    run = a_run_of(alice)
+    client.force_login(alice)
+
+    response = client.get(f"/benchmarks/{run.pk}/report.html")
+    page = response.content.decode()
+
+    assert response["Content-Disposition"].startswith('attachment; filename="benchmark-2025')
+    assert "OpenAI gpt-4o-mini is faster by 4" in page and page.count('class="drawing"') > 5
+    assert not re.search(r"<script|<link(?! rel=\"icon\" href=\"data:)|@import|src=|url\(", page)
+    assert set(re.findall(r"https?://[^\"\s]*", page)) == set()
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_report_runs_nothing_that_a_name_may_hold(alice: User, client: Client) -> None:
+    run, bad = a_run_of(alice), "</style><script>alert(1)</script>"
+    run.plan["contenders"][0]["model"] = run.plan["prompts"][0]["name"] = bad
+    run.summary[0]["model"] = run.verdicts[0]["first"]["model"] = bad
+    run.samples.filter(provider="openai").update(model=bad)
+    run.save()
+    client.force_login(alice)
+
+    page = client.get(f"/benchmarks/{run.pk}/report.html").content.decode()
+
+    assert "<script" not in page and page.count("&lt;script&gt;") > 5
+    assert page.count("</style>") == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_calls_as_a_file(
+    alice: User, client: Client, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.export.BATCH", 7)
+    run = a_run_of(alice)
+    run.samples.filter(order=1).update(model="=1+1")
+    client.force_login(alice)
+
+    text = whole(client.get(f"/benchmarks/{run.pk}/calls.{form}"))
+
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+    else:
+        rows = [json.loads(line) for line in text.splitlines()]
+    assert [int(row["order"]) for row in rows] == list(range(40))
+    assert rows[0]["cost_usd"] == "0.000010000" and float(rows[0]["latency_ms"]) == 1010
+    assert rows[1]["model"] == ("'=1+1" if form == "csv" else "=1+1")
 
 
 def test_without_any_run_it_says_how_to_make_one(alice: User, client: Client) -> None:

@@ -1,0 +1,112 @@
+"""Plots: what they draw, and that their tables say the same."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.plan import Contender
+from benchmarks.plots.axes import Scale, dollars, fitting, from_zero, milliseconds
+from benchmarks.plots.calls import Call
+from benchmarks.plots.cumulative import cumulative
+from benchmarks.plots.distribution import distribution
+from benchmarks.plots.price import price
+from benchmarks.plots.sheet import figures
+from benchmarks.tests.samples import GOOGLE, OPENAI
+
+
+def call(contender: Contender = OPENAI, ms: float = 1000.0, **changes: object) -> Call:
+    fields = {"ok": True, "ttft_ms": ms / 2, "cost_usd": 0.001, **changes}
+    return Call(contender, "Simple", latency_ms=ms, **fields)  # type: ignore[arg-type]
+
+
+def hundred(contender: Contender = OPENAI, factor: float = 1.0) -> list[Call]:
+    return [call(contender, ms * factor) for ms in range(10, 1010, 10)]
+
+
+def test_the_histogram_counts_every_call_once() -> None:
+    figure = distribution({OPENAI: hundred()}, "latency_ms")
+
+    assert figure is not None
+    assert sum(int(n) for n in re.findall(r"(\d+) calls?</title>", figure.svg)) == 100
+    assert figure.table.rows == [
+        ("OpenAI gpt-4o-mini", "100", "500 ms", "900 ms", "950 ms", "needs 368")
+    ]
+
+
+def test_a_call_far_from_all_others_is_counted_beyond_the_edge() -> None:
+    figure = distribution({OPENAI: [*hundred(), *hundred(), call(ms=60_000)]}, "latency_ms")
+
+    assert figure is not None and "1 call lies beyond the right edge" in figure.note
+    assert sum(int(n) for n in re.findall(r"(\d+) calls?</title>", figure.svg)) == 200
+
+
+def test_a_failed_call_was_never_answered() -> None:
+    calls = [*(call(ms=100.0 + n) for n in range(9)), call(ok=False)]
+    figure = cumulative({OPENAI: calls}, "latency_ms")
+
+    assert figure is not None
+    assert figure.table.headers[-1] == "100 ms" and figure.table.rows[0][-1] == "10%"
+    (drawn,) = re.findall(r'<path d="([^"]+)"', figure.svg)
+    heights = [float(point.split()[1]) for point in drawn[1:].split("L")]
+    top, bottom = 14.0, 220.0
+    assert min(heights) == pytest.approx(bottom - 0.9 * (bottom - top), abs=0.1)
+
+
+def test_ten_thousand_calls_are_drawn_with_few_points() -> None:
+    figure = cumulative({OPENAI: hundred() * 100}, "latency_ms")
+
+    assert figure is not None and len(figure.svg) < 12_000
+
+
+def test_a_cost_that_is_not_known_is_not_drawn() -> None:
+    both = {OPENAI: hundred(), GOOGLE: [call(GOOGLE, cost_usd=None), call(GOOGLE)]}
+    figure = price(both)
+
+    assert figure is not None
+    assert figure.table.rows[0] == ("OpenAI gpt-4o-mini", "100 ms", "505 ms", "900 ms", "$1.00")
+    assert figure.table.rows[1][-1] == "no price"
+    assert price({GOOGLE: both[GOOGLE]}) is None
+
+
+def test_each_contender_keeps_its_colour_whoever_has_no_call() -> None:
+    first, second = (
+        figures(calls, [OPENAI, GOOGLE])[1].legend
+        for calls in ([*hundred(), *hundred(GOOGLE)], hundred())
+    )
+
+    assert [entry.name for entry in first] == [
+        "OpenAI gpt-4o-mini",
+        "Google Gemini gemini-2.5-flash",
+    ]
+    assert second[0].swatch == first[0].swatch
+
+
+def test_names_are_text_and_never_markup() -> None:
+    bad = Contender("openai", '"><script>alert(1)</script>')
+
+    for figure in figures(hundred(bad), [bad]):
+        assert "<script" not in figure.svg and "&lt;script" in figure.svg + str(figure.table)
+        ElementTree.fromstring(figure.svg)
+
+
+@pytest.mark.parametrize("calls", [[], [call(ok=False)]])
+def test_nothing_measured_is_no_figure(calls: list[Call]) -> None:
+    assert figures(calls, [OPENAI]) == []
+
+
+@pytest.mark.parametrize("ms", [0.0, 0.001, 1e7])
+def test_extreme_times_are_drawn(ms: float) -> None:
+    for figure in figures([call(ms=ms)] * 3, [OPENAI]):
+        assert "nan" not in figure.svg and "inf" not in figure.svg
+
+
+def test_scales_have_round_numbers() -> None:
+    assert from_zero([900.0], 0, 100).ticks() == [0, 250, 500, 750]
+    assert fitting([1.0, 100.0], 0, 100).ticks() == [1, 2, 5, 10, 20, 50, 100]
+    assert fitting([0.001, 100.0], 0, 100).ticks() == [0.001, 0.01, 0.1, 1, 10, 100]
+    assert Scale(0, 10, 0, 100).at(99) == 100
+    assert (milliseconds(900)(250), milliseconds(9000)(2500)) == ("250 ms", "2.5 s")
+    assert [dollars(at) for at in (0, 0.00025, 12.5, 2500)] == ["$0", "$0.00025", "$12.5", "$2,500"]
