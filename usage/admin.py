@@ -21,6 +21,7 @@ from usage.models import (
     Budget,
     DailyUsage,
     PendingRollup,
+    PriceList,
     PriceOverride,
     Reconciliation,
     ReconciliationRow,
@@ -121,6 +122,14 @@ class PriceOverrideAdmin(admin.ModelAdmin):
             "opts": self.model._meta,
         }
         return TemplateResponse(request, "admin/usage/no_price.html", context)
+
+
+@admin.register(PriceList)
+class PriceListAdmin(ReadOnlyAdmin):
+    """What `manage.py update_prices` has fetched. None: the package's own prices are in use."""
+
+    list_display = ("fetched_at", "origin", "known_models", "package")
+    exclude = ("data",)
 
 
 @admin.register(AlertPreference)

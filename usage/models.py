@@ -15,7 +15,7 @@ from providers import registry
 from usage.alert_models import Alert, AlertDelivery, AlertPreference
 from usage.budget_models import Budget, Reservation
 from usage.daily import DailyUsage, PendingRollup, RollupLock
-from usage.price_models import PriceOverride
+from usage.price_models import PriceList, PriceOverride
 from usage.reconciliation_models import Reconciliation, ReconciliationRow
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "DailyUsage",
     "PaidBy",
     "PendingRollup",
+    "PriceList",
     "PriceOverride",
     "Reconciliation",
     "ReconciliationRow",

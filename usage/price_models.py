@@ -103,3 +103,25 @@ class PriceOverride(models.Model):
             "reasoning_mtok": usage.reasoning_tokens,
         }
         return sum((price[name] * n for name, n in parts.items()), Decimal(0)) / MILLION
+
+
+class PriceList(models.Model):
+    """All prices of a moment, as `manage.py update_prices` has fetched them: JSON in the form of
+    the `genai-prices` package, compressed. `package` is the version that was installed then."""
+
+    fetched_at = models.DateTimeField(auto_now_add=True)
+    origin = models.CharField(max_length=200, help_text="The address or the name of the file.")
+    package = models.CharField(max_length=20)
+    known_models = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.price_source
+
+    @property
+    def price_source(self) -> str:
+        """As ledger rows keep it."""
+        return f"genai-prices of {self.fetched_at:%Y-%m-%d %H:%M} UTC"

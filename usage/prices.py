@@ -1,5 +1,5 @@
-"""What a call costs, in USD: by what staff have entered, else by the prices that the `genai-prices`
-package carries offline."""
+"""What a call costs, in USD: by what staff have entered, else by the list of prices in use, which
+is the one that the `genai-prices` package carries offline unless staff have fetched a newer one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from importlib.metadata import version
 
 import genai_prices
 from genai_prices.types import TieredPrices
 
 from providers import registry
 from providers.vocabulary import Usage
+from usage.price_lists import Prices, current
 from usage.price_models import PriceOverride
 
-SOURCE = f"genai-prices {version('genai-prices')}"
 PRECISION = Decimal("1e-9")  # what the ledger's column holds
 UNITS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
 BATCH = {"processing": "batch"}  # a price context: half price, where a provider has it
@@ -48,10 +47,22 @@ def price_of(
     names = [model for model in models if model]
     if override := PriceOverride.objects.in_force(provider, names, at):
         return _by_override(override, usage)
+    return by_list(current(), provider, names, usage, at, context)
+
+
+def by_list(
+    prices: Prices,
+    provider: str,
+    names: Iterable[str],
+    usage: Usage,
+    at: datetime,
+    context: dict[str, str] | None = None,
+) -> Price:
+    """By this list, whatever staff have entered."""
     pricing_id = registry.get(provider).pricing_id
     if pricing_id is None:
         return UNKNOWN
-    found = (_calculate(pricing_id, model, usage, at, context) for model in names)
+    found = (_calculate(prices, pricing_id, model, usage, at, context) for model in names)
     return next((price for price in found if price is not None), UNKNOWN)
 
 
@@ -71,10 +82,15 @@ def _by_override(override: PriceOverride, usage: Usage) -> Price:
 
 
 def _calculate(
-    pricing_id: str, model: str, usage: Usage, at: datetime, context: dict[str, str] | None
+    prices: Prices,
+    pricing_id: str,
+    model: str,
+    usage: Usage,
+    at: datetime,
+    context: dict[str, str] | None,
 ) -> Price | None:
     try:
-        found = genai_prices.calc_price(
+        found = prices.snapshot.calc(
             genai_prices.Usage(
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
@@ -83,6 +99,7 @@ def _calculate(
             ),
             model,
             provider_id=pricing_id,
+            provider_api_url=None,
             genai_request_timestamp=at,
             price_context=context,
         )
@@ -92,7 +109,7 @@ def _calculate(
     return Price(
         cost=found.total_price.quantize(PRECISION),
         units={n: str(_rate(p, usage)) for n, p in units.items() if p is not None},
-        source=SOURCE,
+        source=prices.source,
     )
 
 

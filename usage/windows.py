@@ -1,10 +1,9 @@
-"""How much the models take in, as the `genai-prices` package knows it offline."""
+"""How much the models take in, by the list of prices in use."""
 
 from __future__ import annotations
 
-from genai_prices.data_snapshot import get_snapshot
-
 from providers import registry
+from usage.price_lists import held
 
 
 def context_window(provider: str, model: str) -> int | None:
@@ -13,7 +12,7 @@ def context_window(provider: str, model: str) -> int | None:
     if pricing_id is None:
         return None
     try:
-        _, found = get_snapshot().find_provider_model(model, None, pricing_id, None)
+        _, found = held().snapshot.find_provider_model(model, None, pricing_id, None)
     except LookupError:
         return None
     return found.context_window

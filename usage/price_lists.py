@@ -1,0 +1,147 @@
+"""The list of prices in use: the one that `genai-prices` carries, or a newer one that staff have
+fetched with `manage.py update_prices`.
+
+A fetched list stands in the database, where all processes read it: at their first question, then
+by a timer. It counts until the package itself is updated, which brings newer prices of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib.metadata import version
+
+import httpx2
+from django.db import transaction
+from django.utils import timezone
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
+from genai_prices.types import _providers_from_raw  # how the package reads its own updates
+
+from providers import registry
+from usage.price_models import PriceList
+
+PACKAGE = version("genai-prices")
+MOST_BYTES = 20_000_000
+TIMEOUT = httpx2.Timeout(30, connect=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """A list in memory. `source` is kept with what was priced by it; `pk` is 0 of the bundle."""
+
+    snapshot: DataSnapshot
+    source: str
+    pk: int = 0
+
+    @property
+    def models(self) -> int:
+        return sum(len(provider.models) for provider in self.snapshot.providers)
+
+
+class BadPrices(ValueError):
+    """These prices are not taken: {why}."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__((type(self).__doc__ or "").format(why=why))
+
+
+class _InUse:
+    prices: Prices | None = None
+    was_read = False
+
+
+def bundled() -> Prices:
+    return Prices(get_snapshot(), f"genai-prices {PACKAGE}")
+
+
+def held() -> Prices:
+    """What this process prices by, without a look into the database."""
+    return _InUse.prices or bundled()
+
+
+def current() -> Prices:
+    if not _InUse.was_read:
+        refresh()
+    return held()
+
+
+def refresh() -> None:
+    """Takes over what was fetched last, here or by another process. For a timer."""
+    stored = PriceList.objects.filter(package=PACKAGE)
+    newest = stored.values_list("pk", flat=True).first()
+    if newest is None:
+        _InUse.prices = None
+    elif _InUse.prices is None or _InUse.prices.pk != newest:
+        row = stored.filter(pk=newest).first()
+        _InUse.prices = _loaded(row) if row else None
+    _InUse.was_read = True
+
+
+def _loaded(row: PriceList) -> Prices:
+    return Prices(parse(zlib.decompress(row.data)), row.price_source, row.pk)
+
+
+def download(url: str) -> bytes:
+    """Raises BadPrices."""
+    try:
+        with httpx2.stream("GET", url, timeout=TIMEOUT) as response:
+            if response.status_code != 200:
+                raise BadPrices(f"the answer is {response.status_code}")
+            return _bounded(response)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise BadPrices(f"they can't be fetched ({type(error).__name__})") from None
+
+
+def _bounded(response: httpx2.Response) -> bytes:
+    text = bytearray()
+    for chunk in response.iter_bytes():
+        text += chunk
+        if len(text) > MOST_BYTES:
+            raise BadPrices(f"they are larger than {MOST_BYTES:,} bytes")
+    return bytes(text)
+
+
+def parse(text: bytes) -> DataSnapshot:
+    """Raises BadPrices."""
+    try:
+        raw = json.loads(text, parse_float=Decimal)
+        if not isinstance(raw, list):
+            raise BadPrices("they are no list of providers")
+        return DataSnapshot(_providers_from_raw(raw), from_auto_update=True)
+    except BadPrices:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadPrices(f"they are not in the package's form ({type(error).__name__})") from None
+
+
+def check(found: DataSnapshot) -> Prices:
+    """Prices that may be used, not stored yet. Raises BadPrices where they are cut off, or lack
+    what everybody calls."""
+    prices = Prices(found, "genai-prices, not stored yet")
+    if prices.models < bundled().models // 2:
+        raise BadPrices(f"they know {prices.models:,} models, and the package {bundled().models:,}")
+    for name in registry.names():
+        row = registry.get(name)
+        if row.pricing_id and not _is_priced(found, row.pricing_id, row.default_model):
+            raise BadPrices(f"{row.default_model} of {row.label} has no price")
+    return prices
+
+
+def _is_priced(found: DataSnapshot, pricing_id: str, model: str) -> bool:
+    try:
+        _, info = found.find_provider_model(model, None, pricing_id, None)
+    except LookupError:
+        return False
+    prices = info.get_prices(timezone.now())
+    return bool(prices.input_mtok and prices.output_mtok)
+
+
+@transaction.atomic
+def store(text: bytes, prices: Prices, origin: str) -> PriceList:
+    """Puts a list that was checked into use, everywhere; the one before is gone."""
+    PriceList.objects.all().delete()
+    return PriceList.objects.create(
+        origin=origin[:200], package=PACKAGE, known_models=prices.models, data=zlib.compress(text)
+    )
