@@ -26,24 +26,33 @@ _DATED = re.compile(r"[-@](?:20\d{2}-\d{2}-\d{2}|20\d{6})$")
 
 
 class UnreadableBill(ValueError):
-    """This file can't be read as costs of {provider}: {why}."""
+    """This can't be read as costs of {provider}: {why}."""
 
     def __init__(self, provider: str, why: str) -> None:
         super().__init__((type(self).__doc__ or "").format(provider=provider, why=why))
 
 
 def read_bill(provider: str, text: str) -> Bill:
-    """Raises UnreadableBill."""
+    """A file. Raises UnreadableBill."""
+    if bill := _added_up(provider, lambda: _entries(provider, text)):
+        return bill
+    raise UnreadableBill(provider, "it holds no costs")
+
+
+def read_pages(provider: str, pages: list[Any]) -> Bill:
+    """What the provider's API answered; nothing may have been spent. Raises UnreadableBill."""
+    return _added_up(provider, lambda: _json_entries(provider, pages))
+
+
+def _added_up(provider: str, entries: Callable[[], Iterator[Entry]]) -> Bill:
     bill: Bill = defaultdict(Decimal)
     try:
-        for day, model, cost in _entries(provider, text):
+        for day, model, cost in entries():
             bill[day, plain_model(model)] += cost
     except UnreadableBill:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation) as error:
         raise UnreadableBill(provider, f"{type(error).__name__} {error}") from None
-    if not bill:
-        raise UnreadableBill(provider, "it holds no costs")
     return dict(bill)
 
 
@@ -58,7 +67,10 @@ def _entries(provider: str, text: str) -> Iterator[Entry]:
     if provider not in JSON_READERS:
         raise UnreadableBill(provider, "JSON is read for openai and anthropic only, CSV for all")
     body = json.loads(text, parse_float=Decimal)
-    pages = body if isinstance(body, list) else [body]
+    return _json_entries(provider, body if isinstance(body, list) else [body])
+
+
+def _json_entries(provider: str, pages: list[Any]) -> Iterator[Entry]:
     buckets = [bucket for page in pages for bucket in page.get("data", [page])]
     read = JSON_READERS[provider]
     return (entry for bucket in buckets for entry in read(bucket))

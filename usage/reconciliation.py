@@ -23,22 +23,25 @@ def reconcile(
     source: str,
     paid_by: str = "",
     credential_id: uuid.UUID | None = None,
+    span: tuple[date, date] | None = None,
 ) -> Reconciliation:
     """Compares by day and model, and keeps what was found. `paid_by` and `credential_id` narrow
-    the calls to those that the bill is about."""
+    the calls to those that the bill is about; `span` is its first and last day, where it may be
+    silent on days without costs."""
     rows = UsageRecord.objects.filter(provider=provider, is_simulated=False)
     if paid_by:
         rows = rows.filter(paid_by=paid_by)
     if credential_id:
         rows = rows.filter(credential_id=credential_id)
-    days = {day for day, _ in bill}
-    ours = _by_day(rows, min(days), max(days), by_model=any(model for _, model in bill))
+    days = span or (min(day for day, _ in bill), max(day for day, _ in bill))
+    by_model = not bill or any(model for _, model in bill)
+    ours = _by_day(rows, *days, by_model=by_model)
     run = Reconciliation.objects.create(
         provider=provider,
         source=source[:200],
         scope=", ".join(filter(None, (paid_by, str(credential_id or ""))))[:100],
-        first_day=min(days),
-        last_day=max(days),
+        first_day=days[0],
+        last_day=days[1],
         ours_usd=sum(ours.values(), Decimal(0)),
         theirs_usd=sum(bill.values(), Decimal(0)),
     )
