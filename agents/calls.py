@@ -10,9 +10,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from asgiref.sync import sync_to_async
-
 from agents.clients import Selection
+from agents.database import in_database
 from agents.tries import RETRY_SECONDS, Fallback, Plan, tries
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
@@ -88,7 +87,7 @@ async def call(
     settles what had arrived as cancelled, by estimate.
     """
     plan = Plan(selection, request)
-    await sync_to_async(admit)(entry, plan.most())
+    await in_database(admit, entry, plan.most())
     entry.begin()
     tally = Tally(request)
     result: ChatResult | None = None
@@ -129,7 +128,8 @@ async def call(
 
 async def _settle(entry: OpenCall, tally: Tally, result: ChatResult) -> UsageRecord:
     reported = result.usage is not None
-    return await sync_to_async(entry.settle)(
+    return await in_database(
+        entry.settle,
         status=Status.OK,
         usage=result.usage or tally.whole(result),
         usage_source=UsageSource.REPORTED if reported else UsageSource.ESTIMATED,
@@ -142,7 +142,8 @@ async def _settle_failed(
     entry: OpenCall, tally: Tally, status: Status, error: ProviderError | Unreadable | None
 ) -> UsageRecord:
     entry.stop()
-    return await sync_to_async(entry.settle)(
+    return await in_database(
+        entry.settle,
         status=status,
         usage=tally.estimate(),
         usage_source=UsageSource.ESTIMATED,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from asgiref.sync import sync_to_async
-from django.db import connections
 from django.http import StreamingHttpResponse
 
 from agents.loop import Event, Turn
@@ -23,8 +21,6 @@ def event_stream(turn: Turn) -> StreamingHttpResponse:
 
 
 async def _encoded(events: AsyncGenerator[Event]) -> AsyncIterator[bytes]:
-    # Letting the turn in has queried: without this the stream holds that connection to its end.
-    await sync_to_async(connections.close_all)()
     try:
         async for event in events:
             data = json.dumps(event.data, ensure_ascii=False)

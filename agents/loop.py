@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from agents import parts
 from agents.calls import Answer, call
 from agents.clients import Selection, select
+from agents.database import in_database
 from agents.errors import ToolServerFailed, ToolServersClosed
 from agents.history import next_request
 from agents.models import AgentSession, Message, Role
@@ -101,7 +101,7 @@ async def _step(turn: Turn, stop: Stop, toolbox: Toolbox) -> AsyncGenerator[Even
             if event.text:
                 yield _told("delta", turn, text=event.text)
     assert answer is not None, "a call ends with its Answer or raises"
-    await sync_to_async(_store_answer)(turn, answer)
+    await in_database(_store_answer, turn, answer)
     yield _told("usage", turn, receipt=asdict(receipt(answer.record)))
     calls = answer.result.tool_calls
     if not calls or turn.step == MAX_STEPS:
@@ -110,7 +110,7 @@ async def _step(turn: Turn, stop: Stop, toolbox: Toolbox) -> AsyncGenerator[Even
     for asked in calls:
         yield _told("tool_call", turn, id=asked.id, name=asked.name, arguments=asked.arguments)
     results = await stop.unless(lambda: toolbox.run_all(calls))
-    await sync_to_async(_store_results)(turn, results)
+    await in_database(_store_results, turn, results)
     for result in results:
         yield _told("tool_result", turn, **_shown(result))
 

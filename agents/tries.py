@@ -13,10 +13,10 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 
 import httpx2
-from asgiref.sync import sync_to_async
 
 from agents.breaker import Suspended, breaker
 from agents.clients import Selection, SelectionError
+from agents.database import in_database
 from credentials.errors import CredentialError
 from providers import registry
 from providers.capabilities import lacking
@@ -75,7 +75,7 @@ async def tries(
         except ProviderError as error:
             following = None
             if error.retryable and not streamed:
-                following = await sync_to_async(_next)(entry, rest)
+                following = await in_database(_next, entry, rest)
             if following is None:
                 raise
             if not isinstance(error, Suspended):  # then nothing was sent
@@ -146,7 +146,8 @@ def _readmit(entry: OpenCall, plan: Plan) -> None:
 
 
 async def _settle_try(entry: OpenCall, error: ProviderError) -> None:
-    await sync_to_async(entry.earlier_try().settle)(
+    await in_database(
+        entry.earlier_try().settle,
         status=Status.ERROR,
         usage=Usage(),
         usage_source=UsageSource.ESTIMATED,

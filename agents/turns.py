@@ -14,12 +14,12 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
 from agents import parts
 from agents.clients import Selection, select
+from agents.database import in_database
 from agents.errors import (
     SessionEnded,
     ToolServerFailed,
@@ -128,7 +128,7 @@ async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
         turn.finish_reason, reason = CANCELLED, STOPPED
         raise
     finally:
-        done = await sync_to_async(_end_turn)(turn, reason)
+        done = await in_database(_end_turn, turn, reason)
     yield done
 
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
 
 import django
@@ -25,6 +25,7 @@ from django.http.response import HttpResponseBase  # noqa: E402
 
 from benchmarks.simulator.app import create_app  # noqa: E402
 from byom.housekeeping import timer  # noqa: E402
+from byom.streams import shared_threads  # noqa: E402
 from credentials.canary import reason_not_to_start  # noqa: E402
 from gateway import app as gateway  # noqa: E402
 from providers import registry  # noqa: E402
@@ -33,6 +34,7 @@ from providers.http import http_client  # noqa: E402
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Reply = Callable[[Mapping[str, Any]], Awaitable[None]]  # as Django has its types
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DRAIN_BYTES = 64_000_000
@@ -121,6 +123,12 @@ class OneTripHandler(ASGIHandler):
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         return await sync_to_async(self.get_response)(request)
+
+    async def send_response(self, response: HttpResponseBase, send: Reply) -> None:
+        if not response.streaming:
+            return await super().send_response(response, send)
+        async with shared_threads():
+            return await super().send_response(response, send)
 
 
 _django = cast(App, OneTripHandler())

@@ -1,0 +1,26 @@
+"""Connections of turns."""
+
+from __future__ import annotations
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+
+from agents.database import in_database
+
+ask = async_to_sync(in_database)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_gives_its_connection_back() -> None:
+    assert ask(User.objects.exists) is False
+    assert connection.connection is None
+
+
+@pytest.mark.django_db
+def test_a_job_leaves_the_transaction_of_its_caller_alone() -> None:
+    with transaction.atomic():
+        User.objects.create(username="ada")
+        assert ask(User.objects.exists) is True
+    assert User.objects.exists()
