@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from agents.models import AgentSession, Message, SelectionPolicy, ToolServer
+from agents.tool_servers import delete_tool_server
 
 
 class MessageInline(admin.TabularInline):
@@ -48,13 +50,31 @@ class MessageAdmin(admin.ModelAdmin):
 
 @admin.register(ToolServer)
 class ToolServerAdmin(admin.ModelAdmin):
-    list_display = ("name", "owner", "url", "created_at")
+    """To be looked at and deleted: whoever changed the URL would send somebody's token there."""
+
+    list_display = ("name", "owner", "url", "token_masked", "is_active", "created_at")
+    list_filter = ("is_active",)
     search_fields = ("name", "url", "owner__username")
     list_select_related = ("owner",)
-    readonly_fields = ("id", "owner", "created_at")
+    fields = (
+        "id", "owner", "name", "url", "token_masked", "key_kid", "is_active", "created_at",
+        "updated_at", "deleted_at",
+    )  # fmt: skip
+    readonly_fields = fields
+    actions = ("delete_servers",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # the action keeps the row, for the trail
+
+    @admin.action(description="Delete the selected tool servers", permissions=["change"])
+    def delete_servers(self, request: HttpRequest, queryset: QuerySet[ToolServer]) -> None:
+        servers = list(queryset.filter(is_active=True))
+        for server in servers:
+            delete_tool_server(server=server)
+        self.message_user(request, f"{len(servers)} tool servers deleted, with their tokens.")
 
 
 @admin.register(SelectionPolicy)

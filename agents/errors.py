@@ -7,8 +7,11 @@ SessionError(ValueError)
 ├── ToolsNotSupported  the provider can't call tools
 ├── ToolServerRefused  its URL can't be used
 ├── ToolServerExists   the owner has one of this name
+├── TokenRefused       it can't be a bearer token
+├── TokenNeeded        another URL needs the token again
 ├── ToolServersClosed  the operator does not let people name hosts
-└── ToolServerFailed   it did not answer as an MCP server should
+├── ToolServerFailed   it did not answer as an MCP server should
+└── ToolServerDenied   it does not accept the token, or wants one
 """
 
 from __future__ import annotations
@@ -65,6 +68,21 @@ class ToolServerExists(SessionError):
     code = "already_exists"
 
 
+class TokenRefused(SessionError):
+    """This token can't be used: {detail}."""
+
+    status = 400
+    code = "token_refused"
+
+
+class TokenNeeded(SessionError):
+    """A token is pinned to its server: to change the URL, send the token with it (an empty one if
+    the new server wants none)."""
+
+    status = 400
+    code = "token_needed"
+
+
 class ToolServersClosed(SessionError):
     """Tool servers and fetching addresses are switched off on this server. The operator can allow
     them (BYOM_CUSTOM_BASE_URLS)."""
@@ -79,3 +97,10 @@ class ToolServerFailed(SessionError):
 
     status = 502
     code = "tool_server_failed"
+
+
+class ToolServerDenied(ToolServerFailed):
+    """The tool server {name} does not accept its token, or wants one. Give it a new one, or take
+    the server out of the session's tools."""
+
+    code = "tool_server_denied"

@@ -13,11 +13,24 @@ from django.db.models import Q
 from django.utils import timezone
 
 from agents import parts
+from agents.tool_server_models import ToolServer, ToolServerQuerySet
 from credentials.models import LLMCredential
 from providers import registry
 from providers.vocabulary import Message as NeutralMessage
 from providers.vocabulary import Text
 from usage.models import UsageRecord
+
+__all__ = [
+    "AgentSession",
+    "Message",
+    "Policy",
+    "Role",
+    "SelectionPolicy",
+    "SessionQuerySet",
+    "SessionStatus",
+    "ToolServer",
+    "ToolServerQuerySet",
+]
 
 LEASE = timedelta(seconds=30)
 LOST = "The turn was lost: the process that ran it ended. Send a message to go on."
@@ -235,31 +248,3 @@ class Message(models.Model):
         return cls.objects.create(
             session=session, position=last + 1, role=role, text=text, **fields
         )
-
-
-class ToolServerQuerySet(models.QuerySet["ToolServer"]):
-    def owned_by(self, owner: AbstractBaseUser | AnonymousUser) -> Self:
-        return self.filter(owner_id=owner.pk) if owner.pk else self.none()
-
-
-class ToolServer(models.Model):
-    """A person's own server of tools, spoken to by MCP over HTTP."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tool_servers"
-    )
-    name = models.SlugField(max_length=24, help_text="Sessions name it as mcp:NAME.")
-    url = models.CharField(max_length=500)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = ToolServerQuerySet.as_manager()
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["owner", "name"], name="one_tool_server_of_a_name")
-        ]
-
-    def __str__(self) -> str:
-        return self.name

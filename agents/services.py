@@ -6,24 +6,15 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from agents import running
 from agents.clients import Selection, select
-from agents.errors import (
-    SessionEnded,
-    ToolServerExists,
-    ToolServerRefused,
-    ToolServersClosed,
-    TurnRunning,
-)
-from agents.models import AgentSession, Message, Role, SessionStatus, ToolServer
+from agents.errors import SessionEnded, TurnRunning
+from agents.models import AgentSession, Message, Role, SessionStatus
 from agents.toolbox import choose
 from agents.turns import ensure_able
 from providers import registry
-from providers.errors import BaseURLRefused
-from providers.keys import check_own_base_url
 
 PAYER = ("credential_id", "provider", "model")
 
@@ -149,19 +140,3 @@ def delete_session(*, session: AgentSession) -> None:
     """Its calls stay in the ledger. A turn that runs is stopped."""
     running.stop({session.pk})
     session.delete()
-
-
-def add_tool_server(*, owner: Any, name: str, url: str) -> ToolServer:
-    """Raises ToolServersClosed, ToolServerRefused and ToolServerExists. What the URL's host
-    resolves to is checked at every connection."""
-    if not settings.CUSTOM_BASE_URLS:
-        raise ToolServersClosed
-    try:
-        checked = check_own_base_url("openai_compatible", url)
-    except BaseURLRefused as error:
-        raise ToolServerRefused(detail=error.detail) from None
-    try:
-        with transaction.atomic():
-            return ToolServer.objects.create(owner=owner, name=name, url=checked)
-    except IntegrityError:
-        raise ToolServerExists(name=name) from None

@@ -14,7 +14,13 @@ from rest_framework.response import Response
 
 from agents.mcp_client import remote_tools
 from agents.models import ToolServer
-from agents.services import add_tool_server
+from agents.tool_servers import (
+    MAX_TOKEN,
+    SERVER_NAME,
+    add_tool_server,
+    change_tool_server,
+    delete_tool_server,
+)
 from agents.toolbox import BUILT_IN
 from credentials.models import Scope
 
@@ -31,13 +37,25 @@ class ToolViewSet(viewsets.ViewSet):
 class ToolServerSerializer(serializers.ModelSerializer[ToolServer]):
     class Meta:
         model = ToolServer
-        fields = ("id", "name", "url", "created_at")
+        fields = ("id", "name", "url", "token_masked", "created_at", "updated_at")
         read_only_fields = fields
 
 
 class ToolServerWrite(serializers.Serializer[Any]):
-    name = serializers.RegexField(r"\A[a-z][a-z0-9-]*\Z", max_length=24)
+    name = serializers.RegexField(SERVER_NAME, max_length=24)
     url = serializers.CharField(max_length=500)
+    token = serializers.CharField(
+        max_length=MAX_TOKEN + 100, allow_blank=True, write_only=True, default=""
+    )
+
+
+class ToolServerChange(serializers.Serializer[Any]):
+    """The name is how sessions call it, so it stays."""
+
+    url = serializers.CharField(max_length=500, required=False)
+    token = serializers.CharField(
+        max_length=MAX_TOKEN + 100, allow_blank=True, write_only=True, required=False
+    )
 
 
 class ToolServerViewSet(
@@ -46,20 +64,32 @@ class ToolServerViewSet(
     mixins.DestroyModelMixin,
     viewsets.GenericViewSet[ToolServer],
 ):
-    """A person's own tool servers; `{id}/tools` asks one what it offers."""
+    """A person's own tool servers; `{id}/tools` asks one what it offers. A token goes in and never
+    comes out."""
 
     serializer_class = ToolServerSerializer
     lookup_value_regex = "[0-9a-f-]{36}"
     required_scopes: ClassVar = {"read": Scope.AGENTS, "write": Scope.AGENTS}
 
     def get_queryset(self) -> QuerySet[ToolServer]:
-        return ToolServer.objects.owned_by(self.request.user)
+        return ToolServer.objects.owned_by(self.request.user).active()
 
     def create(self, request: Request) -> Response:
         body = ToolServerWrite(data=request.data)
         body.is_valid(raise_exception=True)
         server = add_tool_server(owner=request.user, **body.validated_data)
         return Response(ToolServerSerializer(server).data, status=201)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        server = self.get_object()
+        body = ToolServerChange(data=request.data)
+        body.is_valid(raise_exception=True)
+        changed = change_tool_server(server=server, **body.validated_data)
+        return Response(ToolServerSerializer(changed).data)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        delete_tool_server(server=self.get_object())
+        return Response(status=204)
 
     @action(detail=True)
     def tools(self, request: Request, pk: str) -> Response:

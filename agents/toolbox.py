@@ -105,7 +105,8 @@ def known_tools(owner: Any) -> list[tuple[str, str]]:
 
 
 def _servers(owner: Any) -> dict[str, ToolServer]:
-    return {SERVER_PREFIX + row.name: row for row in ToolServer.objects.owned_by(owner)}
+    rows = ToolServer.objects.owned_by(owner).active()
+    return {SERVER_PREFIX + row.name: row for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

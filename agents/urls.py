@@ -1,12 +1,15 @@
 from django.urls import path
 
-from agents import policy_views, views
+from agents import policy_views, tool_views, views
 
 app_name = "agents"
 urlpatterns = [
     path("", views.sessions, name="list"),
     path("new/", views.session_new, name="new"),
     path("policy/", policy_views.policy, name="policy"),
+    path("tool-servers/", tool_views.servers, name="tool-servers"),
+    path("tool-servers/<uuid:pk>/", tool_views.server, name="tool-server"),
+    path("tool-servers/<uuid:pk>/delete/", tool_views.server_delete, name="tool-server-delete"),
     path("<uuid:pk>/", views.chat, name="chat"),
     path("<uuid:pk>/messages/", views.send, name="send"),
     path("<uuid:pk>/cancel/", views.session_cancel, name="cancel"),

@@ -76,10 +76,10 @@ def logging_config(level: str, style: str = "text") -> dict[str, Any]:
             "uvicorn": {"handlers": [], "level": level, "propagate": True},
             "uvicorn.access": {"handlers": [], "level": level, "propagate": True},
             "uvicorn.error": {"handlers": [], "level": level, "propagate": True},
-            # These print request headers and URLs, and with them keys.
+            # These print request headers, URLs and answers, and with them keys.
             **{
                 name: {"level": "WARNING"}
-                for name in ("httpx2", "httpcore2", "openai", "anthropic", "google_genai")
+                for name in ("httpx2", "httpcore2", "openai", "anthropic", "google_genai", "mcp")
             },
         },
     }

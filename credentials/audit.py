@@ -1,4 +1,5 @@
-"""The audit trail: who did what to a credential or token. Append-only and hash-chained.
+"""The audit trail: who did what to a credential, an access token or a tool server. Append-only
+and hash-chained.
 
 Each event's digest covers its own fields and the digest before it, so that an event that is
 edited, removed or moved breaks the chain from there on. `AuditHead` holds the last link: with
@@ -46,6 +47,9 @@ class Action(models.TextChoices):
     TOKEN_CREATE = "token_create", "Access token made"
     TOKEN_REVOKE = "token_revoke", "Access token revoked"
     REPRICE = "reprice", "Past calls repriced"
+    SERVER_CREATE = "server_create", "Tool server added"
+    SERVER_CHANGE = "server_change", "Tool server changed"
+    SERVER_DELETE = "server_delete", "Tool server deleted"
 
 
 class Outcome(models.TextChoices):

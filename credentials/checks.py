@@ -3,14 +3,17 @@ and before `migrate`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connection
 from django.db.models import Count
 
 from credentials.canary import broken_canaries, describe, is_migrated
-from credentials.models import LLMCredential
+from credentials.fields import SealedQuerySet
+from credentials.rotation import sealed_rows
 from credentials.vault import BadKeyRing, KeyRing, ring
 
 
@@ -44,28 +47,45 @@ def _canaries() -> list[CheckMessage]:
 
 def _missing_keys(in_force: KeyRing) -> list[CheckMessage]:
     """An empty key id is a Fernet token of an import: FERNET_KEYS may open that."""
-    rows = LLMCredential.objects.filter(api_key__isnull=False)
-    rows = rows.exclude(key_kid__in=["", *in_force.keys])
-    counts = rows.order_by().values_list("key_kid").annotate(Count("pk"))
+    counts: Counter[str] = Counter()
+    for rows in _stored():
+        lost = rows.sealed().exclude(key_kid__in=["", *in_force.keys])
+        counts.update(dict(lost.order_by().values_list("key_kid").annotate(Count("pk"))))
     return [
         Warning(
-            f"{count} provider keys are sealed under {kid}, which is not on the key ring: nobody "
-            "can use them.",
+            f"{count} provider keys or tokens are sealed under {kid}, which is not on the key "
+            "ring: nobody can use them.",
             hint=f"Put {kid} back on BYOM_ENCRYPTION_KEYS, and run rotate_keys before it goes.",
             id="credentials.W001",
         )
-        for kid, count in counts.order_by("key_kid")
+        for kid, count in sorted(counts.items())
     ]
 
 
 def _old_keys(in_force: KeyRing) -> list[CheckMessage]:
-    count = LLMCredential.objects.not_on_key(in_force.current).count()
+    count = sum(rows.not_on_key(in_force.current).count() for rows in _stored())
     if not count:
         return []
     return [
         Warning(
-            f"{count} provider keys are not sealed under the current key {in_force.current}.",
+            f"{count} provider keys or tokens are not sealed under the current key "
+            f"{in_force.current}.",
             hint="Run: manage.py rotate_keys",
             id="credentials.W002",
         )
     ]
+
+
+def _stored() -> Iterator[SealedQuerySet[Any]]:
+    """All sealed rows, but for models whose columns are yet to come: `migrate` runs these checks
+    before it makes them."""
+    describe_table = connection.introspection.get_table_description
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        for rows in sealed_rows():
+            meta = rows.model._meta
+            if meta.db_table not in tables:
+                continue
+            columns = {column.name for column in describe_table(cursor, meta.db_table)}
+            if {"key_kid", rows.model.sealed_field} <= columns:
+                yield rows

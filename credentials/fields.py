@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
 from cryptography.fernet import InvalidToken
 from django.core.exceptions import FieldError
 from django.db import connections, models
+from django.db.models.functions import Left
 from django.db.models.query_utils import DeferredAttribute
 from fernet_fields import EncryptedTextField
 
@@ -187,6 +188,18 @@ Row = TypeVar("Row", bound=models.Model)
 class SealedQuerySet(models.QuerySet[Row]):
     """Refuses the bulk writes that would go round the sealing (and round the binding)."""
 
+    model: type[Row]
+
+    def sealed(self) -> Self:
+        """Rows that hold something sealed: purged ones, and those that never had it, don't."""
+        return self.filter(**{f"{_sealed_field(self.model)}__isnull": False})
+
+    def not_on_key(self, kid: str) -> Self:
+        """What another encryption key than `kid` has sealed."""
+        head = f"{VERSION}:{kid}:"
+        rows = self.sealed().alias(head=Left(_sealed_field(self.model), len(head)))
+        return rows.exclude(head=head, key_kid=kid)
+
     def _sealed(self, names: Sequence[str]) -> None:
         for name in names:
             if isinstance(self.model._meta.get_field(name), SealedTextField):
@@ -227,8 +240,13 @@ class SealedQuerySet(models.QuerySet[Row]):
             return bool(cursor.rowcount)
 
 
+def _sealed_field(model: Any) -> str:
+    return str(model.sealed_field)
+
+
 class SealedModel(models.Model):
-    """A row with a SealedTextField, and columns derived from its text.
+    """A row with a SealedTextField, and columns derived from its text, of which `key_kid` names
+    the encryption key. `credentials.rotation` finds every model of this kind by itself.
 
     Saving a row whose key was not given anew leaves the key alone, with all that is derived
     from it: since the row was read a rotation may have sealed it again, or a person replaced
@@ -236,10 +254,22 @@ class SealedModel(models.Model):
     """
 
     sealed_field: ClassVar[str]
-    derived_fields: ClassVar[frozenset[str]] = frozenset()
+    derived_fields: ClassVar[frozenset[str]] = frozenset({"key_kid"})
+
+    key_kid = models.CharField(max_length=16, editable=False)
 
     class Meta:
         abstract = True
+
+    @property
+    def secret(self) -> Secret | None:
+        """What is sealed, whatever the model calls it."""
+        found: Secret | None = getattr(self, self.sealed_field)
+        return found
+
+    def derived_from(self, plaintext: str) -> dict[str, Any]:
+        """The columns that a new encryption key changes, for `plaintext` sealed under it."""
+        return {"key_kid": ring().current}
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         is_update = not (args or self._state.adding or kwargs.keys() & {"force_insert"})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Left
 from django.utils import timezone
 
 from credentials.access_tokens import AccessToken, Scope, every_scope, token_digest
@@ -21,7 +20,7 @@ from credentials.errors import (
     CredentialQuarantined,
 )
 from credentials.fields import MASK, SealedModel, SealedQuerySet, SealedTextField
-from credentials.vault import VERSION, ring
+from credentials.vault import ring
 from providers import registry
 from providers.simulated import is_simulator_key
 
@@ -56,12 +55,6 @@ class CredentialQuerySet(SealedQuerySet["LLMCredential"]):
         """The operator's own keys: they have no owner."""
         return self.filter(owner=None)
 
-    def not_on_key(self, kid: str) -> Self:
-        """What another encryption key than `kid` has sealed; purged rows hold nothing sealed."""
-        head = f"{VERSION}:{kid}:"
-        rows = self.filter(api_key__isnull=False).alias(head=Left("api_key", len(head)))
-        return rows.exclude(head=head, key_kid=kid)
-
 
 class LLMCredential(SealedModel):
     """A person's key for one provider. The key itself is sealed; see `credentials.vault`."""
@@ -86,7 +79,6 @@ class LLMCredential(SealedModel):
     api_key = SealedTextField(
         context="credentials.LLMCredential.api_key", null=True, editable=False
     )
-    key_kid = models.CharField(max_length=16, editable=False)
     last4 = models.CharField(max_length=4, editable=False)
     fingerprint = models.CharField(max_length=12, editable=False, db_index=True)
     is_simulated = models.BooleanField(default=False, editable=False)
@@ -161,6 +153,9 @@ class LLMCredential(SealedModel):
         self.fingerprint = ring().fingerprint(key)
         self.is_simulated = is_simulator_key(key)
         self.lift_quarantine()
+
+    def derived_from(self, plaintext: str) -> dict[str, Any]:
+        return {**super().derived_from(plaintext), "fingerprint": ring().fingerprint(plaintext)}
 
     def lift_quarantine(self) -> None:
         """Takes back what `quarantine` did; `save()` stores it."""

@@ -1,4 +1,4 @@
-"""Sealing every stored key anew under the ring's current encryption key.
+"""Sealing every stored key anew under the ring's current encryption key, of whatever model.
 
 The state of a rotation is in the rows themselves, so a killed one goes on where it stopped, and
 two at once do no harm. People may add, replace and use keys meanwhile: a token is only swapped
@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from django.apps import apps
 from django.db import transaction
+from django.db.models import Count
 
 from credentials.canary import ensure_canaries
-from credentials.fields import SealedTextField
-from credentials.models import CredentialQuerySet, LLMCredential
+from credentials.fields import SealedModel, SealedQuerySet, SealedTextField
 from credentials.trail import Action, record
 from credentials.vault import Unreadable, ring
 
 BATCH = 100
-COLUMNS = ("owner_id", "api_key", "key_kid", "provider", "last4")
 # Rows that somebody else holds are left to a later pass; the waits before those, in seconds.
 WAITS = (0.0, 0.1, 0.5, 2.0, 5.0)
 
@@ -41,9 +43,25 @@ class Report:
         return not self.unreadable and not self.busy
 
 
-def pending() -> CredentialQuerySet:
-    """All rows that are not on the current key, inactive ones too."""
-    return LLMCredential.objects.not_on_key(ring().current)
+def sealed_rows() -> Iterator[SealedQuerySet[Any]]:
+    """All rows of every model that holds something sealed, in whatever app."""
+    for model in apps.get_models():
+        if issubclass(model, SealedModel):
+            rows: SealedQuerySet[Any] = model._default_manager.all()  # type: ignore[assignment]
+            yield rows
+
+
+def pending() -> Iterator[SealedQuerySet[Any]]:
+    """Of each model, all rows that are not on the current key, inactive ones too."""
+    return (rows.not_on_key(ring().current) for rows in sealed_rows())
+
+
+def pending_by_key() -> dict[str, int]:
+    """How many rows are pending, by the encryption key that they are on."""
+    found: Counter[str] = Counter()
+    for rows in pending():
+        found.update(dict(rows.order_by().values_list("key_kid").annotate(Count("pk"))))
+    return dict(sorted(found.items()))
 
 
 def rotate(*, batch: int = BATCH, progress: Progress = lambda rows: None) -> Report:
@@ -57,8 +75,11 @@ def rotate(*, batch: int = BATCH, progress: Progress = lambda rows: None) -> Rep
     for wait in WAITS:
         time.sleep(wait)
         report.unreadable.clear()
-        _one_pass(report, batch, progress)
-        left = set(pending().values_list("pk", flat=True)) - report.unreadable.keys()
+        left: set[uuid.UUID] = set()
+        for rows in pending():
+            _one_pass(rows, report, batch, progress)
+            left.update(rows.values_list("pk", flat=True))
+        left -= report.unreadable.keys()
         report.busy = len(left)
         if not left:
             break
@@ -68,27 +89,27 @@ def rotate(*, batch: int = BATCH, progress: Progress = lambda rows: None) -> Rep
 def rehearse(*, batch: int = BATCH, progress: Progress = lambda rows: None) -> Report:
     """What `rotate` would do: opens all pending rows and writes nothing."""
     report = Report()
-    rows = pending().only(*COLUMNS).order_by("pk")
-    for row in rows.iterator(chunk_size=batch):
-        if _open(row, report) is not None:
-            report.sealed += 1
-        progress(1)
+    for rows in pending():
+        for row in rows.order_by("pk").iterator(chunk_size=batch):
+            if _open(row, report) is not None:
+                report.sealed += 1
+            progress(1)
     return report
 
 
-def _one_pass(report: Report, batch: int, progress: Progress) -> None:
+def _one_pass(rows: SealedQuerySet[Any], report: Report, batch: int, progress: Progress) -> None:
     after = uuid.UUID(int=0)
-    while rows := _one_batch(after, batch, report):
-        after = rows[-1].pk
-        progress(len(rows))
+    while found := _one_batch(rows, after, batch, report):
+        after = found[-1].pk
+        progress(len(found))
 
 
 @transaction.atomic
-def _one_batch(after: uuid.UUID, size: int, report: Report) -> list[LLMCredential]:
+def _one_batch(rows: SealedQuerySet[Any], after: uuid.UUID, size: int, report: Report) -> list[Any]:
     """On PostgreSQL the rows are locked, and locked rows of others passed over: what never
     waits can't be part of a deadlock."""
-    rows = pending().filter(pk__gt=after).only(*COLUMNS).order_by("pk")
-    found = list(rows.select_for_update(skip_locked=True, no_key=True)[:size])
+    next_ones = rows.filter(pk__gt=after).order_by("pk")
+    found = list(next_ones.select_for_update(skip_locked=True, no_key=True)[:size])
     sealed = [row for row in found if _seal_anew(row, report)]
     for row in sealed:  # last, as the trail asks for
         change = f"from {row.key_kid or 'Fernet'} to {ring().current}"
@@ -97,27 +118,27 @@ def _one_batch(after: uuid.UUID, size: int, report: Report) -> list[LLMCredentia
     return found
 
 
-def _seal_anew(row: LLMCredential, report: Report) -> bool:
+def _seal_anew(row: Any, report: Report) -> bool:
     plaintext = _open(row, report)
     return plaintext is not None and _swap(row, plaintext)
 
 
-def _open(row: LLMCredential, report: Report) -> str | None:
+def _open(row: Any, report: Report) -> str | None:
     try:
-        return row.api_key.reveal("rotate")
+        return str(row.secret.reveal("rotate"))
     except Unreadable as error:
         report.unreadable[row.pk] = f"{type(error).__name__}. {error}"
         return None
 
 
-def _swap(row: LLMCredential, plaintext: str) -> bool:
-    sealed = LLMCredential._meta.get_field("api_key")
+def _swap(row: Any, plaintext: str) -> bool:
+    sealed = row._meta.get_field(row.sealed_field)
     assert isinstance(sealed, SealedTextField)
-    return LLMCredential.objects.swap_token(
-        "api_key",
+    rows: SealedQuerySet[Any] = type(row)._default_manager.all()
+    return rows.swap_token(
+        row.sealed_field,
         pk=row.pk,
-        old=str(row.api_key.token),
+        old=str(row.secret.token),
         new=str(sealed.seal(plaintext, row)),
-        key_kid=ring().current,
-        fingerprint=ring().fingerprint(plaintext),
+        **row.derived_from(plaintext),
     )

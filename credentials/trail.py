@@ -23,11 +23,17 @@ from credentials.audit import Action, AuditEvent, AuditHead, Outcome
 from providers.redaction import redact
 
 if TYPE_CHECKING:
-    from credentials.models import AccessToken, LLMCredential
+    from django.db import models
+
+    from credentials.models import AccessToken
 
 __all__ = ["COMMAND_LINE", "SYSTEM", "Action", "Actor", "Outcome", "acting", "record"]
 
-OBJECT_TYPES = {"llmcredential": "credential", "accesstoken": "access_token"}
+OBJECT_TYPES = {
+    "llmcredential": "credential",
+    "accesstoken": "access_token",
+    "toolserver": "tool_server",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +98,14 @@ def current_actor() -> Actor:
 
 def record(
     action: Action,
-    obj: LLMCredential | AccessToken | None,
+    obj: models.Model | None,
     *,
     outcome: Outcome = Outcome.OK,
     detail: str = "",
     actor: Actor | None = None,
 ) -> AuditEvent:
-    """Adds one event to the chain; within a transaction it commits or vanishes with it.
+    """Adds one event about `obj`, one of `OBJECT_TYPES`, to the chain; within a transaction it
+    commits or vanishes with it.
 
     Let it be the transaction's last step: it locks the head of the chain until the commit, and
     all that record wait for that. What looks like a key is taken out of `detail`. No object is

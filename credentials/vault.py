@@ -39,7 +39,7 @@ VERSION = "byom1"
 KEY_BYTES = 32
 NONCE_BYTES = 12
 # What a sealed key may be opened for. A new word here is a new reader of keys: think twice.
-PURPOSES = frozenset({"call", "gateway", "validate", "rotate", "seal", "test"})
+PURPOSES = frozenset({"call", "gateway", "validate", "rotate", "seal", "test", "tool"})
 
 
 class VaultError(ValueError):

@@ -2,61 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Callable, Iterator
-from threading import Thread
 from typing import Any
 
 import pytest
-import uvicorn
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
-from mcp.server import MCPServer
 from rest_framework.test import APIClient
 
 from agents.errors import ToolServerFailed
 from agents.mcp_client import called, remote_tools
 from agents.models import AgentSession, Message, ToolServer
 from agents.tests.test_turns import SESSIONS, say, start
+from agents.tests.tool_server import Door, tool_server
 from agents.tools import ToolError
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 SERVERS = "/api/v1/agent/tool-servers"
 
 
-def weather(city: str) -> str:
-    """Tells the weather of a city."""
-    if city == "Nowhere":
-        raise ValueError("no such city")
-    return f"Sunny in {city}."
-
-
 @pytest.fixture(scope="module")
-def mcp_url() -> Iterator[str]:
-    tools = MCPServer("weather")
-    tools.tool()(weather)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(tools.streamable_http_app(), log_config=None, lifespan="on")
-        server = uvicorn.Server(config)
-        thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-        server.should_exit = True
-        thread.join(5)
+def door() -> Iterator[Door]:
+    with tool_server() as found:
+        yield found
 
 
 @pytest.fixture
-def server(alice: User, mcp_url: str, allow: Callable[..., None]) -> ToolServer:
+def server(alice: User, door: Door, allow: Callable[..., None]) -> ToolServer:
     allow("127.0.0.1")
-    return ToolServer.objects.create(owner=alice, name="home", url=mcp_url)
+    return ToolServer.objects.create(owner=alice, name="home", url=door.url)
 
 
 def test_a_server_tells_its_tools(api: APIClient, server: ToolServer) -> None:
     response = api.get(f"{SERVERS}/{server.pk}/tools")
 
     assert response.status_code == 200, response.content
-    (tool,) = response.json()
+    tool = response.json()[0]
     assert (tool["name"], tool["description"]) == ("home_weather", "Tells the weather of a city.")
     assert tool["schema"]["required"] == ["city"]
 
@@ -75,11 +56,11 @@ def test_the_model_uses_a_tool_of_the_server(
 
 def test_a_tools_own_failure_goes_to_the_model(server: ToolServer) -> None:
     async def ask() -> str:
-        (tool,) = await remote_tools(server)
+        tool, _ = await remote_tools(server)
         return await tool.run({"city": "Nowhere"})
 
-    with pytest.raises(ToolError):
-        asyncio.run(ask())
+    with pytest.raises(ToolError, match="Error executing tool weather"):
+        async_to_sync(ask)()
 
 
 def test_the_guard_stands_before_every_connection(
@@ -88,7 +69,7 @@ def test_the_guard_stands_before_every_connection(
     allow()
 
     with pytest.raises(ToolServerFailed):
-        asyncio.run(remote_tools(server))
+        async_to_sync(remote_tools)(server)
 
 
 def test_a_server_that_is_none_fails_the_turn_with_a_reason(
@@ -139,7 +120,9 @@ def test_a_server_is_added_listed_and_deleted(api: APIClient) -> None:
     assert made.json()["url"] == "https://example.com/mcp"
     assert [row["name"] for row in api.get(SERVERS).json()["results"]] == ["x"]
     assert api.delete(f"{SERVERS}/{made.json()['id']}").status_code == 204
-    assert not ToolServer.objects.exists()
+    assert api.get(SERVERS).json()["results"] == []
+    again = api.post(SERVERS, {"name": "x", "url": "https://example.com/mcp"}, format="json")
+    assert again.status_code == 201
 
 
 def test_names_fit_what_all_providers_take() -> None:

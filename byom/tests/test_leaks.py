@@ -1,6 +1,7 @@
 """The leak harness: keys go through the whole product, then all that came out is searched.
 
-One canary key per provider, and one for each fault of the simulator. What is searched: every
+One canary key per provider, one for each fault of the simulator, and the token of a tool server
+that repeats it. What is searched: every
 response (headers too; of every page and export of the URLconf and of the whole admin), the log at
 DEBUG, debug pages, `dumpdata`, the database's tables, mail, the cache, arguments of tasks, the
 benchmark's output. What for: the key, its base64, its URL-encoded form,
@@ -13,7 +14,7 @@ import base64
 import io
 import logging
 import logging.config
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +31,8 @@ from django.db import connection
 from django.test import Client
 from django_tasks.signals import task_enqueued
 
+from agents.models import ToolServer
+from agents.tests.tool_server import tool_server
 from byom.logging import RedactingFormatter, logging_config
 from byom.tests.test_ownership import WITHOUT_OBJECT, address
 from credentials.models import AccessToken, LLMCredential
@@ -39,6 +42,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
 KEYS = "/api/v1/users/me/llm-credentials"
 SESSIONS = "/api/v1/agent/sessions"
+SERVERS = "/api/v1/agent/tool-servers"
 CANARIES = {
     "openai": "sk-sim-Zq7Xw9Kp+3Vb/Tr5",
     "anthropic": "sk-ant-sim-Lm4Ns8Qy+2Jd/Hf6",
@@ -49,6 +53,8 @@ FAULTS = (
     "refuse", "cut",
 )  # fmt: skip
 FAULT_KEYS = {fault: f"sk-sim-{fault}-Canary+7/{fault}Zz" for fault in FAULTS}
+TOOL_TOKEN = "tools-Vb5Kd2Xr+8Qm/Ty1"
+BAD_TOKENS = ("Canary-token with spaces", "Canary-tökens", "Canary7")
 BAD_KEYS = ("Canary with spaces 77", "sk-admin-Canary7712345", "Cänary-7712345", "Canary\n7712345")
 
 
@@ -151,6 +157,26 @@ def through_the_api(api: Recorder, provider: str, key: str) -> str:
     return pk
 
 
+def with_a_tool_server(api: Recorder, url: str) -> str:
+    for token in BAD_TOKENS:
+        post(api, SERVERS, {"name": "home", "url": url, "token": token})
+    post(api, SERVERS, {"name": TOOL_TOKEN, "url": url, "token": TOOL_TOKEN})
+    body = {"name": "home", "url": url, "token": TOOL_TOKEN}
+    pk = str(post(api, SERVERS, body).json()["id"])
+    post(api, SERVERS, body)  # a duplicate
+    api.get(SERVERS)
+    api.get(f"{SERVERS}/{pk}/tools")
+    session = post(api, SESSIONS, {"tools": ["mcp:home"]}).json()["id"]
+    messages = f"{SESSIONS}/{session}/messages"
+    for stream in (False, True):
+        post(api, messages, {"content": "Use home_tell: what opens it?", "stream": stream})
+    api.get(messages)
+    change = {"url": "https://elsewhere.invalid/mcp", "token": TOOL_TOKEN}
+    for body in ({"token": TOOL_TOKEN}, {"url": change["url"]}, change, {"token": "Canary7"}):
+        api.patch(f"{SERVERS}/{pk}", body, content_type="application/json")
+    return pk
+
+
 def everything_stored(harvest: Harvest) -> None:
     dump = io.StringIO()
     call_command("dumpdata", stdout=dump)
@@ -182,6 +208,31 @@ def test_no_key_leaks_from_the_api_or_what_it_stores(
     assert "agent/sessions" in harvest.log.getvalue() or harvest.pieces
     keys = [*CANARIES.values(), *FAULT_KEYS.values(), *(key.strip() for key in BAD_KEYS)]
     assert harvest.leaks(keys) == []
+
+
+def test_no_token_of_a_tool_server_leaks(
+    alice: User, api: Recorder, harvest: Harvest, simulator: Any, allow: Callable[..., None]
+) -> None:
+    pages, staff = Recorder(harvest), Recorder(harvest)
+    pages.force_login(alice)
+    staff.force_login(UserFactory.create(is_staff=True, is_superuser=True))
+    allow("127.0.0.1")
+    with tool_server(TOOL_TOKEN) as door:
+        pk = with_a_tool_server(api, door.url)
+        form = {"name": "two", "url": door.url, "token": TOOL_TOKEN}
+        pages.post("/chat/tool-servers/", {**form, "name": "Two"})
+        two = pages.post("/chat/tool-servers/", form).headers["Location"]
+        for path in (two, "/chat/tool-servers/", "/keys/trail/", "/chat/new/"):
+            pages.get(path)
+        for path in ("", f"{pk}/change/", f"{pk}/history/"):
+            staff.get(f"/admin/agents/toolserver/{path}")
+    everything_stored(harvest)
+    post(api, f"{two}delete/", {})
+    everything_stored(harvest)
+
+    assert ToolServer.objects.count() == 2 and len(door.brought) > 10
+    assert "Bearer [redacted]" in str(harvest.pieces)
+    assert harvest.leaks([TOOL_TOKEN, *BAD_TOKENS]) == []
 
 
 PAGES = [address(route) for route, _ in WITHOUT_OBJECT]

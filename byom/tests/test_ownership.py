@@ -47,6 +47,7 @@ OBJECTS = {
     "keys/aliases": ModelAlias,
     "keys/tokens": AccessToken,
     "keys/": LLMCredential,
+    "chat/tool-servers": ToolServer,
     "chat/": AgentSession,
 }
 
@@ -195,6 +196,6 @@ def snapshot() -> list[Any]:
         list(ModelAlias.objects.values("pk", "name", "model_name")),
         list(AgentSession.objects.values("pk", "title", "status")),
         Message.objects.count(),
-        ToolServer.objects.count(),
+        list(ToolServer.objects.values("pk", "url", "last4", "is_active")),
         list(Budget.objects.values("pk", "name", "limit_units", "is_active")),
     ]

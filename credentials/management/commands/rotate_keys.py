@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Count
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from credentials.rotation import BATCH, Report, pending, rehearse, rotate
+from credentials.rotation import BATCH, Report, pending_by_key, rehearse, rotate
 from credentials.trail import COMMAND_LINE, acting
 from credentials.vault import BadKeyRing, ring
 
@@ -20,8 +19,8 @@ LINES = 20  # of progress, where there is no terminal
 
 class Command(BaseCommand):
     help = (
-        "Seals every stored provider key anew under the first key of the key ring. Can be "
-        "interrupted and started again, and runs while people use the server."
+        "Seals everything sealed (provider keys, tool servers' tokens) anew under the first key of "
+        "the key ring. Can be interrupted and started again, and runs while people use the server."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -43,15 +42,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def check_rows(self) -> None:
-        counts = pending().order_by("key_kid").values_list("key_kid").annotate(Count("pk"))
-        for kid, count in counts:
+        counts = pending_by_key()
+        for kid, count in counts.items():
             self.stdout.write(f"{kid or 'Fernet (imported)'}: {count}")
         if counts:
             raise CommandError(f"Not every key is sealed under {ring().current}. Run rotate_keys.")
         self.stdout.write(f"Every key is sealed under {ring().current}.")
 
     def rotate(self, work: Callable[..., Report], batch: int, dry_run: bool) -> None:
-        with self.progress(pending().count()) as progress, acting(COMMAND_LINE):
+        with self.progress(sum(pending_by_key().values())) as progress, acting(COMMAND_LINE):
             report = work(batch=batch, progress=progress)
         verb = "could be" if dry_run else "were"
         self.stdout.write(f"{report.sealed} keys {verb} sealed under {ring().current}.")
