@@ -28,6 +28,7 @@ from byom.housekeeping import timer  # noqa: E402
 from byom.streams import shared_threads  # noqa: E402
 from credentials.canary import reason_not_to_start  # noqa: E402
 from gateway import app as gateway  # noqa: E402
+from gateway.upstream import upstream  # noqa: E402
 from providers import registry  # noqa: E402
 from providers.http import http_client  # noqa: E402
 
@@ -64,7 +65,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         return
     # In the background: the SDKs take seconds to import, and a call would wait for them.
     threading.Thread(target=registry.load_adapters, name="load-adapters", daemon=True).start()
-    async with http_client(), timer():
+    async with http_client(), upstream(), timer():
         await send({"type": "lifespan.startup.complete"})
         await receive()
     await send({"type": "lifespan.shutdown.complete"})

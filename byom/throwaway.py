@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 from django.db import connection
@@ -24,3 +25,13 @@ def throwaway_database() -> Iterator[None]:
             yield
         finally:
             connection.creation.destroy_test_db(real, verbosity=0)
+
+
+def database_url() -> str:
+    """The database of `connection` as a DATABASE_URL for another process."""
+    own = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{own['NAME']}"
+    password = quote(own["PASSWORD"] or "", safe="")
+    user, host, port = quote(own["USER"] or "", safe=""), own["HOST"], own["PORT"] or 5432
+    return f"postgres://{user}:{password}@{host}:{port}/{own['NAME']}"

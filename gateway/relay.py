@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from urllib.parse import urlencode
 
-import httpx2
+import aiohttp
+import httpcore2
 
 from gateway.asked import Asked, prompt_characters
 from gateway.dialects import Dialect, error_bytes
@@ -26,6 +27,7 @@ from gateway.receipts import receipt_headers
 from gateway.routes import Operation
 from gateway.selection import in_database
 from gateway.taps import StreamTap, read_whole
+from gateway.upstream import Upstream, chunks, upstream, whole
 from providers.dial import Refused
 from providers.errors import (
     BadAnswer,
@@ -35,9 +37,9 @@ from providers.errors import (
     ProviderError,
     StreamBroken,
 )
-from providers.http import UnreadableAnswer, http_client, outbound, timeouts
+from providers.http import UnreadableAnswer
 from providers.redaction import redact
-from providers.translation import clean, read_failure
+from providers.translation import read_failure
 from usage.ledger import OpenCall
 from usage.models import Status, UsageRecord
 
@@ -48,6 +50,15 @@ _RESPONSE_HEADERS = frozenset(
 )
 _RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
 _LINGER_SECONDS = 1.0
+_TIMEOUTS = (TimeoutError, httpcore2.TimeoutException)
+_TROUBLE = (
+    *_TIMEOUTS,
+    aiohttp.ClientError,
+    httpcore2.NetworkError,
+    ssl.SSLError,
+    Refused,
+    UnreadableAnswer,
+)
 Pairs = list[tuple[str, str]]
 
 
@@ -66,21 +77,24 @@ class Order:
     is_simulated: bool
     is_trusted: bool
 
-    def request(self, http: httpx2.AsyncClient, headers: Mapping[str, str]) -> httpx2.Request:
-        """Of the client's headers only those go along that are known to do no harm."""
+    async def send(self, upstream: Upstream, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Of the client's headers only those go along that are known to do no harm. Raises as
+        `Upstream.post` does."""
         allowed = _REQUEST_HEADERS | self.dialect.request_headers
-        passing = [
-            (name, value)
+        passing = {
+            name: value
             for name, value in headers.items()
             if name in allowed or (self.is_simulated and name.startswith("x-sim-"))
             if value.isascii()
-        ]
-        return http.build_request(
-            "POST",
+        }
+        name, secret = self.dialect.key_header(self.key)
+        passing[name] = secret
+        return await upstream.post(
             f"{self.url}?{urlencode(self.query)}" if self.query else self.url,
-            content=self.asked.body,
-            headers=[*passing, self.dialect.key_header(self.key)],
-            timeout=timeouts(self.seconds),
+            body=self.asked.body,
+            headers=passing,
+            seconds=self.seconds,
+            trusted=self.is_trusted,
         )
 
 
@@ -125,22 +139,20 @@ class Relay:
         the key) hangs on ours.
         """
         try:
-            async with http_client() as shared, asyncio.timeout(self.order.seconds) as deadline:
-                http = outbound(shared, trusted=self.order.is_trusted)
-                request = self.order.request(http, self.exchange.headers)
+            async with upstream() as shared, asyncio.timeout(self.order.seconds) as deadline:
                 sent = perf_counter()
-                response = await http.send(request, stream=True)
+                response = await self.order.send(shared, self.exchange.headers)
                 try:
                     self._note(response)
                     if not _is_stream(response):
-                        body = await response.aread()
+                        body = await whole(response)
                         self.provider_seconds = perf_counter() - sent
-                        return _whole(response, body)
+                        return Whole(response.status, _passing(response), body)
                     await self._pass_on(response, deadline)
                     return None
                 finally:
-                    await response.aclose()
-        except (httpx2.HTTPError, TimeoutError, ssl.SSLError) as error:
+                    response.close()  # what has been read to its end is in the pool again already
+        except _TROUBLE as error:
             if self.reading.closed:
                 return None
             failure = self._failure(error)
@@ -148,11 +160,11 @@ class Relay:
             self.call.stop()
         raise failure
 
-    def _note(self, response: httpx2.Response) -> None:
+    def _note(self, response: aiohttp.ClientResponse) -> None:
         headers = response.headers
         self.request_id = headers.get("x-request-id") or headers.get("request-id") or ""
 
-    async def _pass_on(self, response: httpx2.Response, deadline: asyncio.Timeout) -> None:
+    async def _pass_on(self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout) -> None:
         """All of a stream but what the tap holds back. A closed one is read to the end of its
         connection, which can be used again then, though not for long."""
         deadline.reschedule(None)
@@ -160,7 +172,7 @@ class Relay:
         headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers)
         self.begun = True
-        async for chunk in response.aiter_raw():
+        async for chunk in chunks(response):
             passing = self.tap.feed(chunk)
             if self.reading.characters:
                 self.call.first_token()
@@ -171,14 +183,13 @@ class Relay:
 
     def _failure(self, error: Exception) -> ProviderError:
         label = self.order.label
-        detail = clean(str(error), self.order.key)
         if isinstance(error, Refused):
             return DestinationRefused(label)
         if isinstance(error, UnreadableAnswer):
-            return BadAnswer(label, detail=detail)
-        if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
+            return BadAnswer(label, detail=str(error))
+        if isinstance(error, _TIMEOUTS):
             return CallTimeout(label)
-        return (StreamBroken if self.begun else ConnectionFailed)(label, detail=detail)
+        return (StreamBroken if self.begun else ConnectionFailed)(label, detail=_told(error))
 
     async def _finish(self) -> None:
         """Ends a stream that the provider has ended."""
@@ -260,21 +271,29 @@ class Relay:
         return receipt_headers(self.call, record, spent)
 
 
-def _is_stream(response: httpx2.Response) -> bool:
+def _told(error: Exception) -> str:
+    """Their own words may hold addresses of our network."""
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return "no secure connection could be made"
+    if isinstance(error, aiohttp.ClientConnectorError | httpcore2.NetworkError):
+        return "no connection could be made"
+    if isinstance(error, aiohttp.ClientConnectionError):
+        return "the connection was closed"
+    return "the answer stopped in the middle or can't be understood"
+
+
+def _is_stream(response: aiohttp.ClientResponse) -> bool:
     content_type: str = response.headers.get("content-type", "")
-    return response.status_code == 200 and content_type.startswith("text/event-stream")
+    return response.status == 200 and content_type.startswith("text/event-stream")
 
 
-def _whole(response: httpx2.Response, body: bytes) -> Whole:
-    return Whole(response.status_code, _passing(response), body)
-
-
-def _passing(response: httpx2.Response) -> Pairs:
+def _passing(response: aiohttp.ClientResponse) -> Pairs:
     """Of the provider's headers those that clients use; none that sets a cookie or names an
     account."""
+    theirs = ((name.lower(), value) for name, value in response.headers.items())
     return [
         (name, value)
-        for name, value in response.headers.items()
+        for name, value in theirs
         if name in _RESPONSE_HEADERS or name.startswith(_RATE_LIMITS)
     ]
 

@@ -43,6 +43,36 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+async def checked_addresses(
+    host: str, port: int, timeout: float, *, public: bool, resolve: Resolver = system_resolver
+) -> Sequence[str]:
+    """The host's addresses, if none of them is out of bounds. With `public` off only what the
+    operator has listed is in bounds. Raises Refused, and what httpcore raises where a name can't
+    be looked up."""
+    guard = current()
+    addresses = await _look_up(host, port, timeout, resolve)
+    if guard.names(host, port):
+        return addresses
+    if all(guard.holds(found) or (public and is_public(found)) for found in addresses):
+        return addresses
+    raise Refused
+
+
+async def _look_up(host: str, port: int, timeout: float, resolve: Resolver) -> Sequence[str]:
+    """Empty for a name that does not exist: which names do, of ours, is nobody's business."""
+    try:
+        with anyio.fail_after(timeout):
+            return await resolve(host, port)
+    except TimeoutError:
+        raise httpcore2.ConnectTimeout("the host's name was not looked up in time") from None
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise httpcore2.ConnectError("the host's name can't be looked up now") from None
+    except (OSError, UnicodeError):
+        pass
+    return ()
+
+
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Makes the connections of a pool, each to an address that has just been checked.
 
@@ -69,7 +99,10 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         timeout = timeout or _CONNECT_SECONDS
-        addresses = (await self._checked(host, port, timeout))[:MAX_ADDRESSES]
+        addresses = await checked_addresses(
+            host, port, timeout, public=self._public, resolve=self._resolve
+        )
+        addresses = addresses[:MAX_ADDRESSES]
         failure: Exception | None = None
         for address in addresses:
             try:
@@ -79,27 +112,3 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure or Refused()
-
-    async def _checked(self, host: str, port: int, timeout: float) -> Sequence[str]:
-        """The host's addresses, if none of them is out of bounds. Raises Refused."""
-        guard = current()
-        addresses = await self._look_up(host, port, timeout)
-        if guard.names(host, port):
-            return addresses
-        if all(guard.holds(found) or (self._public and is_public(found)) for found in addresses):
-            return addresses
-        raise Refused
-
-    async def _look_up(self, host: str, port: int, timeout: float) -> Sequence[str]:
-        """Empty for a name that does not exist: which names do, of ours, is nobody's business."""
-        try:
-            with anyio.fail_after(timeout):
-                return await self._resolve(host, port)
-        except TimeoutError:
-            raise httpcore2.ConnectTimeout("the host's name was not looked up in time") from None
-        except socket.gaierror as error:
-            if error.errno == socket.EAI_AGAIN:
-                raise httpcore2.ConnectError("the host's name can't be looked up now") from None
-        except (OSError, UnicodeError):
-            pass
-        return ()

@@ -12,21 +12,18 @@ guard can serve a call that needs it.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import httpcore2
 import httpx2
 
 from providers.dial import GuardedBackend
+from providers.per_loop import PerLoop
 
 MAX_BODY_BYTES = 32 * 2**20
 # 128,000 tokens, streamed one by one with some 350 bytes around each, make 45 MB.
@@ -65,54 +62,21 @@ class SharedClient(httpx2.AsyncClient):
             await self.trusted.aclose()
 
 
+_clients = PerLoop(SharedClient, SharedClient.aclose)
+
+
 def outbound(http: httpx2.AsyncClient, *, trusted: bool) -> httpx2.AsyncClient:
     """The client for one destination: `trusted` says that no person has named it."""
     return http.trusted if trusted and isinstance(http, SharedClient) else http
 
 
-@dataclass(slots=True)
-class _Shared:
-    client: SharedClient
-    scopes: int = 0
+def http_client() -> AbstractAsyncContextManager[SharedClient]:
+    """The running event loop's HTTP client, as an async context.
 
-
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
-_lock = threading.Lock()  # loops live in threads of their own, the dictionary is one
-
-
-@asynccontextmanager
-async def http_client() -> AsyncGenerator[SharedClient, None]:
-    """The running event loop's HTTP client.
-
-    The first scope on a loop makes it and the last one to leave closes it. A server holds one
-    scope for as long as it lives, and all other scopes on its loop cost next to nothing; a
-    call wrapped in `async_to_sync` makes a client and closes it. Safe in any number of
-    threads with loops of their own.
+    A server holds one scope for as long as it lives, and all other scopes on its loop cost next
+    to nothing; a call wrapped in `async_to_sync` makes a client and closes it.
     """
-    loop = asyncio.get_running_loop()
-    shared = _enter(loop)
-    try:
-        yield shared.client
-    finally:
-        if _leave(loop, shared):
-            await shared.client.aclose()
-
-
-def _enter(loop: asyncio.AbstractEventLoop) -> _Shared:
-    with _lock:
-        shared = _shared.get(loop)
-        if shared is None:
-            shared = _shared[loop] = _Shared(SharedClient())
-        shared.scopes += 1
-        return shared
-
-
-def _leave(loop: asyncio.AbstractEventLoop, shared: _Shared) -> bool:
-    with _lock:
-        shared.scopes -= 1
-        if shared.scopes == 0:
-            del _shared[loop]
-        return shared.scopes == 0
+    return _clients.scope()
 
 
 def _options() -> dict[str, Any]:

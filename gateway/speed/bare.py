@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from providers.http import http_client
+from gateway.upstream import Upstream, chunks
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,8 +19,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class BareRelay:
     """Any path of ours is the same path of the upstream's."""
 
-    def __init__(self, upstream: str) -> None:
-        self.upstream = upstream
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._upstream: Upstream | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -31,38 +32,38 @@ class BareRelay:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
             for name, value in scope["headers"]
             if name in (b"content-type", b"authorization")
+        }
+        assert self._upstream is not None
+        url = self._address + scope["path"]
+        response = await self._upstream.post(
+            url, body=body, headers=headers, seconds=60, trusted=True
+        )
+        kept = [
+            (name.encode(), response.headers[name].encode())
+            for name in ("content-type", "content-length")
+            if name in response.headers
         ]
-        async with http_client() as shared:
-            request = shared.trusted.build_request(
-                "POST", self.upstream + scope["path"], content=body, headers=headers
-            )
-            response = await shared.trusted.send(request, stream=True)
-            try:
-                kind = response.headers.get("content-type", "").encode()
-                head = {"status": response.status_code, "headers": [(b"content-type", kind)]}
-                await send({"type": "http.response.start", **head})
-                async for chunk in response.aiter_raw():
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            finally:
-                await response.aclose()
+        await send({"type": "http.response.start", "status": response.status, "headers": kept})
+        async for chunk in chunks(response):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Holds one HTTP client open for as long as it serves, as the product's server does."""
         await receive()
-        async with http_client():
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
+        self._upstream = Upstream()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._upstream.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
 def main() -> None:
-    upstream, port = sys.argv[1:]
-    uvicorn.run(BareRelay(upstream), port=int(port), log_level="warning", access_log=False)
+    address, port = sys.argv[1:]
+    uvicorn.run(BareRelay(address), port=int(port), log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

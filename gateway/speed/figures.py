@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+import uvloop
+
 from gateway.speed.load import Tally, Target, load, percentile
 
 CONNECTIONS = (1, 16, 64)
@@ -133,7 +135,7 @@ def memory_mb(process: int) -> float | None:
 
 
 def run(targets: list[Target], *, rounds: int, seconds: float) -> list[Figures]:
-    return asyncio.run(measure(targets, rounds=rounds, seconds=seconds))
+    return uvloop.run(measure(targets, rounds=rounds, seconds=seconds))
 
 
 def _share(own: Figures, other: Figures) -> float | None:

@@ -87,7 +87,7 @@ def test_loops_in_threads_have_clients_of_their_own_and_leave_nothing() -> None:
         thread.join()
     assert len(set(map(id, clients))) == 8
     assert all(client.is_closed for client in clients)
-    assert len(shared._shared) == 0
+    assert len(shared._clients._shared) == 0
 
 
 async def test_cookies_are_neither_kept_nor_sent() -> None:

@@ -11,7 +11,6 @@ import statistics
 import time
 from argparse import ArgumentParser
 from typing import Any
-from urllib.parse import quote
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
@@ -28,7 +27,7 @@ from benchmarks.load import (
     stream_turn,
 )
 from benchmarks.simulator.server import SimulatorProcess
-from byom.throwaway import throwaway_database
+from byom.throwaway import database_url, throwaway_database
 from credentials.models import AccessToken, LLMCredential
 
 PROVIDERS = ("openai", "anthropic", "google")
@@ -156,13 +155,3 @@ async def watch_threads(worker: Worker, running: asyncio.Future[Any]) -> int:
         most = max(most, worker.status("Threads"))
         await asyncio.wait([running], timeout=0.5)
     return most
-
-
-def database_url() -> str:
-    """The throwaway database as a DATABASE_URL for another process."""
-    own = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{own['NAME']}"
-    password = quote(own["PASSWORD"] or "", safe="")
-    user, host, port = quote(own["USER"] or "", safe=""), own["HOST"], own["PORT"] or 5432
-    return f"postgres://{user}:{password}@{host}:{port}/{own['NAME']}"

@@ -1,0 +1,166 @@
+"""The gateway's own way to providers: bytes out, bytes in.
+
+aiohttp, as it costs a quarter of what the SDKs' HTTP client does (`docs/decisions.md`). What holds
+for that one (`providers.http`) holds here: one per event loop for everybody, no cookies, no
+redirects, no proxies or passwords from the environment, nothing unpacked, every answer bounded;
+and what a person may have named is dialled only where `providers.guard` lets it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
+from ipaddress import ip_address
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from providers.dial import checked_addresses
+from providers.http import MAX_BODY_BYTES, MAX_STREAM_BYTES, UnreadableAnswer, ssl_context
+from providers.per_loop import PerLoop
+
+_CONNECT_SECONDS = 10.0
+_IDLE_SECONDS = 30.0
+_BUFFER_BYTES = 2**16  # read ahead of a client that is slow to take it
+_NOT_ADDED = ("User-Agent", "Accept", "Content-Type")  # what the client has not sent is not sent
+
+
+class Upstream:
+    """Connections to providers. Those of the guard are its own, so that none that was made without
+    it can serve a call that needs it."""
+
+    def __init__(self) -> None:
+        self._trusted = _session(aiohttp.ThreadedResolver())
+        self._guarded = {
+            "https": _session(GuardedResolver(public=True)),
+            "http": _session(GuardedResolver(public=False)),
+        }
+
+    async def close(self) -> None:
+        for session in (self._trusted, *self._guarded.values()):
+            await session.close()
+
+    async def post(
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str],
+        seconds: float,
+        trusted: bool,
+    ) -> aiohttp.ClientResponse:
+        """The answer's head; read the rest with `chunks` or `whole`, then `release` or `close` it.
+        `seconds` bound each wait for bytes.
+
+        Raises aiohttp.ClientError, TimeoutError, UnreadableAnswer and, where the guard does not
+        let the connection be made, providers.dial.Refused.
+        """
+        address = _address(url)
+        session = self._trusted if trusted else await self._behind_the_guard(address)
+        response = await session.post(
+            address, data=body, headers=headers, timeout=_timeout(seconds), allow_redirects=False
+        )
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            response.close()
+            raise UnreadableAnswer("the answer is compressed, which was not asked for")
+        return response
+
+    async def _behind_the_guard(self, address: URL) -> aiohttp.ClientSession:
+        """No resolver is asked about an address, so that one is checked here."""
+        host, port = address.host or "", address.port or 0
+        if _is_literal(host):
+            public = address.scheme == "https"
+            await checked_addresses(host, port, _CONNECT_SECONDS, public=public)
+        return self._guarded[address.scheme]
+
+
+class GuardedResolver(AbstractResolver):
+    """Names none but checked addresses, and those are what is dialled."""
+
+    def __init__(self, *, public: bool) -> None:
+        self._public = public
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await checked_addresses(host, port, _CONNECT_SECONDS, public=self._public)
+        if not found:
+            raise OSError(None, "the name is not known")
+        return [_resolved(host, port, address) for address in found]
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+def _resolved(host: str, port: int, address: str) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=family, proto=0, flags=flags
+    )
+
+
+async def whole(response: aiohttp.ClientResponse) -> bytes:
+    """All of an answer. Raises as `Upstream.post` does."""
+    return b"".join([chunk async for chunk in chunks(response, MAX_BODY_BYTES)])
+
+
+async def chunks(
+    response: aiohttp.ClientResponse, most: int = MAX_STREAM_BYTES
+) -> AsyncIterator[bytes]:
+    """An answer as it comes; no more is read ahead than a buffer holds. Raises as
+    `Upstream.post` does."""
+    left = most
+    async for chunk in response.content.iter_any():
+        left -= len(chunk)
+        if left < 0:
+            raise UnreadableAnswer("the answer is too large")
+        yield chunk
+
+
+def upstream() -> AbstractAsyncContextManager[Upstream]:
+    """The running event loop's, as an async context: see `providers.http.http_client`."""
+    return _upstreams.scope()
+
+
+_upstreams = PerLoop(Upstream, Upstream.close)
+
+
+def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        resolver=resolver, ssl=ssl_context(), limit=0, keepalive_timeout=_IDLE_SECONDS
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": "identity"},
+        skip_auto_headers=_NOT_ADDED,
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=_BUFFER_BYTES,
+    )
+
+
+@lru_cache(1024)
+def _address(url: str) -> URL:
+    """As it is written: no percent sign is read or added."""
+    return URL(url, encoded=True)
+
+
+@lru_cache(64)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None, sock_connect=min(seconds, _CONNECT_SECONDS), sock_read=seconds
+    )
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
