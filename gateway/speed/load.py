@@ -11,11 +11,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import cast
 from urllib.parse import urlsplit
 
 STREAM_CHUNKS = 20
 _MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
-_PATIENCE = 20.0
+_PATIENCE = 5.0
 _SHOWN = 200
 
 
@@ -61,8 +62,7 @@ class _Connection(asyncio.Protocol):
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self._ask()
 
     def _ask(self) -> None:
