@@ -9,7 +9,7 @@ class GatewayConfig(AppConfig):
 
         from agents.models import SelectionPolicy
         from credentials.models import AccessToken, LLMCredential, ModelAlias
-        from gateway.memory import forget_on_change
+        from usage.memory import forget_on_change
         from gateway.selection import MEMORIES
 
         models = [get_user_model(), AccessToken, LLMCredential, ModelAlias, SelectionPolicy]

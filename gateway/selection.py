@@ -23,7 +23,7 @@ from credentials.models import AccessToken, ModelAlias, Scope
 from gateway.asked import Asked
 from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
-from gateway.memory import Memory, hashed
+from usage.memory import Memory, hashed
 from gateway.routes import Route
 from providers import registry
 from usage.admission import admit

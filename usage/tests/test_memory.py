@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.memory import SECONDS, Memory
+from usage.memory import SECONDS, Memory
 
 
 def test_what_was_read_is_remembered_for_a_second() -> None:
