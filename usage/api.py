@@ -21,6 +21,7 @@ from usage.models import UsageRecord
 from usage.paging import BadCursor, Cursor, page_of
 from usage.serializers import UsageRecordSerializer
 from usage.summary import Figures, Group, by_day, by_value, read, total
+from usage.waiting import waiting_of
 
 PAGE = 50
 LARGEST_PAGE = 500
@@ -85,19 +86,22 @@ class SummaryView(APIView):
 def summary(form: SummaryForm) -> dict[str, Any]:
     """The body of the answer; `compare=previous` adds the same number of days before."""
     period, group_by = form.period, form.cleaned_data["group_by"] or "day"
-    cells = read(form.owner, [Dimension.ALL, Dimension.PAID_BY, group_by], period)
+    waiting = waiting_of(form.owner)
+    sums = [Dimension.ALL, Dimension.PAID_BY, group_by]
+    cells = read(form.owner, sums, period, waiting=waiting)
     groups = by_day(cells, period) if group_by == "day" else by_value(cells, group_by)
     body: dict[str, Any] = {
         "from": period.start,
         "to": period.end,
         "group_by": group_by,
+        "is_complete": not waiting.too_many,
         "total": body_of(total(cells)),
         "paid_by": {g.key: body_of(g.figures) for g in by_value(cells, Dimension.PAID_BY)},
         "groups": [_group_body(group) for group in groups],
     }
     if form.cleaned_data["compare"]:
         before = period.previous
-        figures = total(read(form.owner, [Dimension.ALL], before))
+        figures = total(read(form.owner, [Dimension.ALL], before, waiting=waiting))
         body["previous"] = {"from": before.start, "to": before.end, "total": body_of(figures)}
     return body
 

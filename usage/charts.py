@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
+from usage.cells import Cell
 from usage.daily import Dimension
-from usage.rollups import Cell
 from usage.summary import Cells, Figures, Group, by_value
 
 

@@ -116,6 +116,14 @@ def _corrected() -> Exists:
     return Exists(UsageRecord.objects.filter(corrects=OuterRef("pk")))
 
 
+_LISTED = ["-created_at", "-id", "status", "provider", "model", "surface"]
+
+
+def _partial(name: str, *more: str) -> models.Index:
+    has_one = Q(**{f"{name}__isnull": False})
+    return models.Index(fields=[name, *more], condition=has_one, name=f"usage_with_{name}")
+
+
 class UsageRecord(models.Model):
     """One provider call. `id` is the call id that receipts show.
 
@@ -132,14 +140,27 @@ class UsageRecord(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="usage_records"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="usage_records",
+        db_index=False,
     )
-    credential = models.ForeignKey(LLMCredential, on_delete=models.SET_NULL, null=True)
-    access_token = models.ForeignKey(AccessToken, on_delete=models.SET_NULL, null=True)
-    session_id = models.UUIDField(null=True, db_index=True)
-    attempt_of = models.UUIDField(null=True, db_index=True)
+    credential = models.ForeignKey(
+        LLMCredential, on_delete=models.SET_NULL, null=True, db_index=False
+    )
+    access_token = models.ForeignKey(
+        AccessToken, on_delete=models.SET_NULL, null=True, db_index=False
+    )
+    session_id = models.UUIDField(null=True)
+    attempt_of = models.UUIDField(null=True)
     corrects = models.ForeignKey(
-        "self", on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+        "self",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
     )
     surface = models.CharField(max_length=12, choices=Surface.choices)
     provider = models.CharField(max_length=32)
@@ -171,9 +192,16 @@ class UsageRecord(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-created_at", "-id"]
+        # The two lists hold what people filter by, so that rows which don't match are passed over
+        # in the index; each row is in the others only if it has what they are by.
         indexes: ClassVar = [
-            models.Index(fields=["user", "-created_at", "-id"], name="usage_by_user"),
-            models.Index(fields=["-created_at", "-id"], name="usage_by_time"),
+            models.Index(fields=["user", *_LISTED], name="usage_list_of_user"),
+            models.Index(fields=_LISTED, name="usage_list"),
+            _partial("credential", "-created_at", "-id"),
+            _partial("access_token", "-created_at"),
+            _partial("session_id"),
+            _partial("attempt_of"),
+            _partial("corrects"),
         ]
 
     def __str__(self) -> str:

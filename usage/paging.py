@@ -52,12 +52,19 @@ class Page:
 
 def page_of(rows: UsageQuerySet, cursor: Cursor | None, size: int) -> Page:
     if cursor is None or not cursor.newer:
-        found = list(after(rows, cursor).order_by("-created_at", "-id")[: size + 1])
+        found = _first(rows, cursor, size + 1, "-created_at", "-id")
         more, found = len(found) > size, found[:size]
         return Page(found, _at(found, -1) if more else None, _newer(found) if cursor else None)
-    found = list(after(rows, cursor).order_by("created_at", "id")[: size + 1])
+    found = _first(rows, cursor, size + 1, "created_at", "id")
     more, found = len(found) > size, found[:size][::-1]
     return Page(found, _at(found, -1), _newer(found) if more else None)
+
+
+def _first(rows: UsageQuerySet, cursor: Cursor | None, most: int, *order: str) -> list[UsageRecord]:
+    """The first rows on the cursor's side. Which they are is asked by itself: an index has all
+    that it takes, so that only the rows of the page are read, whatever they are filtered by."""
+    keys = after(rows, cursor).order_by(*order).values("pk")[:most]
+    return list(rows.filter(pk__in=keys).order_by(*order))
 
 
 def after(rows: UsageQuerySet, cursor: Cursor | None) -> UsageQuerySet:

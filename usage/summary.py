@@ -17,10 +17,11 @@ from django.contrib.auth import get_user_model
 
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
+from usage.cells import FIGURES, PLAIN, Cell
 from usage.daily import DailyUsage, Dimension
 from usage.histograms import percentile
 from usage.models import PaidBy, Surface
-from usage.rollups import FIGURES, PLAIN, Cell, Key, fold_waiting
+from usage.waiting import Waiting, waiting_of
 
 Cells = dict[tuple[str, date, str], Cell]  # dimension, day, value
 
@@ -98,12 +99,12 @@ def read(
     dimensions: Sequence[str],
     period: Period | None = None,
     *,
-    waiting: dict[Key, Cell] | None = None,
+    waiting: Waiting | None = None,
     durations: bool = True,
 ) -> Cells:
     """The cells of a user's days (or EVERYONE's), for ever or of a period.
 
-    `waiting` is what `fold_waiting` found, if the caller has asked already. Without `durations`
+    `waiting` is what `waiting_of` found, if the caller has asked already. Without `durations`
     there are no histograms, which are most of the work.
     """
     stored = DailyUsage.objects.filter(owner=owner, dimension__in=dimensions)
@@ -114,8 +115,7 @@ def read(
         (dimension, day, value): Cell(**dict(zip(names, found, strict=True)))
         for dimension, day, value, *found in stored.values_list("dimension", "day", "value", *names)
     }
-    waiting = fold_waiting() if waiting is None else waiting
-    for (of, dimension, day, value), cell in waiting.items():
+    for (of, dimension, day, value), cell in (waiting or waiting_of(owner)).cells.items():
         inside = period is None or period.start <= day <= period.end
         if of == owner and dimension in dimensions and inside:
             cells.setdefault((dimension, day, value), Cell()).add(cell)

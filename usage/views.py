@@ -15,8 +15,8 @@ from usage.export import FORMATS, exported
 from usage.forms import PERIODS, RecordsForm, SummaryForm
 from usage.models import UsageRecord
 from usage.paging import BadCursor, Cursor, page_of
-from usage.rollups import fold_waiting
 from usage.summary import by_day, by_value, read, total, totals_of
+from usage.waiting import waiting_of
 
 CALLS_PER_PAGE = 50
 BREAKDOWNS = ("model", "provider", "credential", "surface", "token", "paid_by")
@@ -28,7 +28,7 @@ def usage(request: HttpRequest) -> HttpResponse:
     period = form.period
     owner = form.owner if form.is_valid() else int(request.user.pk or 0)
     group_by = _breakdown(form)
-    waiting = fold_waiting()
+    waiting = waiting_of(owner)
     sums = [Dimension.PROVIDER, Dimension.PAID_BY]
     costs = read(owner, sums, period, waiting=waiting, durations=False)
     cells = read(owner, [Dimension.ALL, group_by], period, waiting=waiting)
@@ -49,7 +49,8 @@ def usage(request: HttpRequest) -> HttpResponse:
         "group_by": group_by,
         "breakdowns": _tabs(request, owner),
         "groups": by_value(cells, group_by)[:CALLS_PER_PAGE],
-        "ever": bool(totals.calls or totals_of(owner).calls),
+        "incomplete": waiting.too_many,
+        "ever": waiting.too_many or bool(totals.calls or totals_of(owner).calls),
     }
     return render(request, "usage/usage.html", context)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -16,7 +17,8 @@ from usage import outbox
 from usage.daily import EVERYONE, DailyUsage, Dimension, PendingRollup
 from usage.histograms import bucket, percentile
 from usage.models import Status, UsageRecord
-from usage.rollups import rebuild, roll_up
+from usage.rollups import fold_ids, rebuild, roll_up
+from usage.waiting import Waiting, waiting_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 DAY = date(2026, 3, 14)
@@ -121,6 +123,50 @@ def test_a_correction_counts_on_the_day_of_its_call_and_gives_it_a_price(alice: 
     row = of(alice.pk)
     assert (row.calls, row.unpriced, row.cost_usd) == (1, 0, Decimal("0.5"))
     assert not DailyUsage.objects.filter(day=DAY + timedelta(days=5), calls__gt=0).exists()
+
+
+def test_histograms_of_later_calls_are_added_to_those_stored(alice: User) -> None:
+    times = [0.4, 1.0, 1.05, 90.0, 400.0, 400.0, 61_000.0]
+    for batch in (times[:3], times[3:]):
+        for milliseconds in batch:
+            a_row(alice, latency_ms=milliseconds, ttft_ms=None)
+        roll_up()
+
+    assert of(alice.pk).latency == dict(Counter(map(bucket, times)))
+    assert of(alice.pk).first_token == {}
+
+
+def test_rows_that_another_process_counts_meanwhile_count_once(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(ids: Any, **whose: Any) -> Any:
+        PendingRollup.objects.all().delete()  # as the other process does, with its counting
+        return fold_ids(ids, **whose)
+
+    a_row(alice)
+    monkeypatch.setattr("usage.rollups.fold_ids", slowly)
+    roll_up()
+
+    assert not DailyUsage.objects.exists()
+
+
+def test_where_very_many_rows_wait_figures_say_that_they_lack_them(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        a_row(alice)
+    assert waiting_of(alice.pk).cells[alice.pk, Dimension.ALL, DAY, ""].calls == 3
+
+    monkeypatch.setattr("usage.waiting.MOST", 2)
+    assert waiting_of(alice.pk) == Waiting(too_many=True)
+
+
+def test_a_person_adds_waiting_rows_of_their_own_only(alice: User, bob: User) -> None:
+    a_row(alice)
+    a_row(bob)
+
+    assert not any(owner == bob.pk for owner, *_ in waiting_of(alice.pk).cells)
+    assert waiting_of(EVERYONE).cells[EVERYONE, Dimension.ALL, DAY, ""].calls == 2
 
 
 def test_a_call_of_nobodys_counts_for_everyone_only() -> None:

@@ -59,6 +59,19 @@ def test_a_summary_is_the_same_before_and_after_the_roll_up(alice: User, api: AP
         assert waiting["total"]["calls"] == sum(g["calls"] for g in waiting["groups"]) == 4
 
 
+def test_figures_that_lack_rows_say_so(
+    alice: User, api: APIClient, member: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lack = "these figures lack them"
+    a_row(alice)
+    assert api.get(SUMMARY).json()["is_complete"]
+    assert lack not in text_of(member.get("/usage/"))
+
+    monkeypatch.setattr("usage.waiting.MOST", 0)
+    assert not api.get(SUMMARY).json()["is_complete"]
+    assert lack in text_of(member.get("/usage/"))
+
+
 def test_a_summary_compares_with_as_many_days_before(alice: User, api: APIClient) -> None:
     a_row(alice, DAY)
     a_row(alice, DAY - timedelta(days=7), cost_usd=Decimal("0.25"))

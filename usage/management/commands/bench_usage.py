@@ -82,12 +82,13 @@ def fill(rows: int, others: int) -> User:
     person = User.objects.create(username="bench", is_staff=True)
     people = User.objects.bulk_create(User(username=f"bench{n}") for n in range(others))
     keys = {user.pk: keys_of(user) for user in [person, *people]}
+    start = timezone.now().astimezone(UTC) - timedelta(days=DAYS - 1)
     moment = UsageRecord._meta.get_field("created_at")
     moment.auto_now_add = False  # these rows have times of their own
-    UsageRecord.objects.bulk_create(made_rows(min(rows, BATCH), person, people, keys))
+    UsageRecord.objects.bulk_create(made_rows(min(rows, BATCH), start, person, people, keys))
     moment.auto_now_add = True
     with connection.cursor() as cursor:
-        copy_rows(cursor, max(rows // BATCH, 1))
+        copy_rows(cursor, start, max(rows // BATCH, 1))
         cursor.execute("ANALYZE")  # as the database does by itself in time
     return person
 
@@ -95,28 +96,38 @@ def fill(rows: int, others: int) -> User:
 COPIED = {
     "sqlite": (
         "lower(hex(randomblob(16)))",
-        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', created_at, '+' || %s || ' seconds') || '000'",
+        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', %s, '+' || (place * %s) || ' seconds') || '000'",
+        "(julianday(created_at) - julianday(%s)) * 86400",
     ),
-    "postgresql": ("gen_random_uuid()", "created_at + %s * interval '1 second'"),
+    "postgresql": (
+        "gen_random_uuid()",
+        "%s::timestamptz + place * %s * interval '1 second'",
+        "extract(epoch FROM created_at - %s)::float",
+    ),
 }
 
 
-def copy_rows(cursor: Any, times: int) -> None:
-    """Fills the time between the rows with copies of them, in SQL: each one has its own moment."""
-    key, moment = COPIED[connection.vendor]
+def copy_rows(cursor: Any, start: datetime, times: int) -> None:
+    """Makes the rows so many times more, in SQL: each time all of them, in their order, within
+    the next short while. So they come by time, as in life, and every day has everybody's."""
+    key, moment, place = COPIED[connection.vendor]
     names = [
         str(f.column) for f in UsageRecord._meta.fields if f.column not in ("id", "created_at")
     ]
     columns = ", ".join(connection.ops.quote_name(name) for name in names)
     if connection.vendor == "sqlite":
         cursor.execute("PRAGMA cache_size = -400000")  # for the copying only
-    cursor.execute("CREATE TEMPORARY TABLE made AS SELECT * FROM usage_usagerecord")
-    gap = timedelta(days=DAYS - 1).total_seconds() / BATCH / times
-    for number in range(1, times):
+    cursor.execute(
+        f"CREATE TEMPORARY TABLE made AS SELECT *, {place} AS place FROM usage_usagerecord", [start]
+    )
+    cursor.execute("DELETE FROM usage_pendingrollup")
+    cursor.execute("DELETE FROM usage_usagerecord")
+    for number in range(times):
+        begin = start + timedelta(days=DAYS - 1) / times * number
         cursor.execute(
             f"INSERT INTO usage_usagerecord (id, created_at, {columns}) "
-            f"SELECT {key}, {moment}, {columns} FROM made",
-            [round(gap * number, 3)],
+            f"SELECT {key}, {moment}, {columns} FROM made ORDER BY place",
+            [begin if connection.vendor == "postgresql" else f"{begin:%F %T}", 1 / times],
         )
     if connection.vendor == "sqlite":
         cursor.execute("PRAGMA cache_size = -2000")
@@ -134,10 +145,9 @@ def keys_of(user: User) -> tuple[dict[str, Any], Any]:
 
 
 def made_rows(
-    rows: int, person: User, people: list[User], keys: dict[Any, Any]
+    rows: int, start: datetime, person: User, people: list[User], keys: dict[Any, Any]
 ) -> Iterator[UsageRecord]:
     chance = random.Random(1)
-    start = timezone.now().astimezone(UTC) - timedelta(days=DAYS - 1)
     step = timedelta(days=DAYS - 1) / rows
     for number in range(rows):
         user = chance.choice(people) if people and chance.random() < 0.2 else person
