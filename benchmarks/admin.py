@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from benchmarks.models import BenchmarkRun, BenchmarkSample
+from benchmarks.models import BenchmarkRun, BenchmarkSample, BenchmarkShard
 from byom.readonly_admin import ReadOnlyAdmin
 
 
 @admin.register(BenchmarkRun)
 class BenchmarkRunAdmin(ReadOnlyAdmin):
-    list_display = ("started_at", "owner", "status", "is_simulated", "finished_at")
+    list_display = ("created_at", "owner", "status", "done", "total", "is_simulated", "finished_at")
     list_filter = ("status", "is_simulated")
     search_fields = ("id", "owner__username")
     list_select_related = ("owner",)
+
+
+@admin.register(BenchmarkShard)
+class BenchmarkShardAdmin(ReadOnlyAdmin):
+    list_display = ("run", "number", "heartbeat_at", "ended_at", "ended_as", "error")
+    list_filter = ("ended_as",)
+    search_fields = ("run__id",)
+    list_select_related = ("run",)
 
 
 @admin.register(BenchmarkSample)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from benchmarks.baseline import Baseline
 from benchmarks.plan import Contender
 from benchmarks.prompts import Prompt
-from benchmarks.runner import Run
+from benchmarks.run import Run
 from benchmarks.statistics import Change, holm, mann_whitney
 from benchmarks.verdicts import METRICS, Metric
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import BadOutput, samples
-from benchmarks.runner import Run
+from benchmarks.run import Run
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

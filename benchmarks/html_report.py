@@ -54,4 +54,4 @@ def _sections(run: BenchmarkRun, calls: list[Call]) -> Iterator[Section]:
 
 
 def file_name(run: BenchmarkRun, ending: str) -> str:
-    return f"benchmark-{run.started_at:%Y%m%d-%H%M}-{str(run.pk)[:8]}.{ending}"
+    return f"benchmark-{run.created_at:%Y%m%d-%H%M}-{str(run.pk)[:8]}.{ending}"

@@ -5,15 +5,15 @@ Never another than asked for. A provider without a key is left out, and the reas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
 
 from agents.clients import NothingSelected, Selection, SelectionError, select, with_system_key
 from benchmarks.plan import Contender
+from benchmarks.run import Source
 from credentials.errors import CredentialError
 from providers import registry
 from providers.simulated import PATHS
@@ -26,12 +26,6 @@ SIMULATOR_KEYS = {
     "google": "AIza-sim-benchmark",
     "openai_compatible": "sk-sim-benchmark",
 }
-
-
-class Source(StrEnum):
-    USER = "user"
-    ENVIRONMENT = "environment"
-    SIMULATOR = "simulator"
 
 
 class NoKey(Exception):
@@ -47,35 +41,40 @@ class Keys:
     skipped: Mapping[str, str]
 
     @property
-    def is_simulated(self) -> bool:
-        return any(found.payer.is_simulated for found in self.selections.values())
+    def simulated(self) -> frozenset[Contender]:
+        """Those whose answers come from the simulator."""
+        return frozenset(one for one, found in self.selections.items() if found.payer.is_simulated)
 
 
-Select = Callable[[str, str], Selection]
-"""(provider, model or "") → Selection. Raises NoKey, SelectionError or CredentialError."""
+Select = Callable[[Contender], Selection]
+"""Takes what is wanted, where the model "" is the usual one. Raises NoKey, SelectionError or
+CredentialError."""
 
 
-def gather(source: Source, select_one: Select, wanted: Mapping[str, Sequence[str]]) -> Keys:
-    """The keys for `wanted`: provider → models, where "" is the usual model."""
+def gather(source: Source, select_one: Select, wanted: Iterable[Contender]) -> Keys:
+    """The keys for `wanted`; a contender of the answer names the model that is meant."""
     selections: dict[Contender, Selection] = {}
     skipped: dict[str, str] = {}
-    for provider, models in wanted.items():
-        for model in models:
-            try:
-                found = select_one(provider, model)
-            except (NoKey, SelectionError, CredentialError) as error:
-                skipped[provider] = str(error)
-            else:
-                selections[Contender(found.provider, found.model)] = found
+    for one in wanted:
+        try:
+            found = select_one(one)
+        except (NoKey, SelectionError, CredentialError) as error:
+            skipped[one.provider] = str(error)
+        else:
+            contender = replace(one, provider=found.provider, model=found.model)
+            selections[contender] = found
     return Keys(source, selections, skipped)
 
 
 def of_user(user: Any) -> Select:
     """The user's own credentials only: a key of the system's is not what was asked about."""
 
-    def select_one(provider: str, model: str) -> Selection:
+    def select_one(wanted: Contender) -> Selection:
+        named = wanted.credential or None
         try:
-            found = select(user=user, provider=provider, model=model)
+            found = select(
+                user=user, credential_id=named, provider=wanted.provider, model=wanted.model
+            )
         except NothingSelected:
             found = None
         if found is None or found.payer.paid_by != PaidBy.USER:
@@ -88,20 +87,22 @@ def of_user(user: Any) -> Select:
     return select_one
 
 
-def of_environment(provider: str, model: str) -> Selection:
+def of_environment(wanted: Contender) -> Selection:
+    provider = wanted.provider
     key = settings.SYSTEM_KEYS.get(provider)
     if not key:
         known = provider in settings.SYSTEM_KEYS
         variable = f"{provider.upper()}_API_KEY is not set"
         raise NoKey(variable if known else "has no key in the environment; use --user")
-    return with_system_key(provider, model, key)
+    return with_system_key(provider, wanted.model, key)
 
 
 def of_simulator(url: str) -> Select:
     """Keys for the simulator at `url`, which need not be the one that this server offers."""
 
-    def select_one(provider: str, model: str) -> Selection:
-        model = model or registry.get(provider).default_model
+    def select_one(wanted: Contender) -> Selection:
+        provider = wanted.provider
+        model = wanted.model or registry.get(provider).default_model
         if not model:
             raise NoKey(f"name a model: --models {provider}=…")
         payer = Payer(provider=provider, model=model, paid_by=PaidBy.SYSTEM, is_simulated=True)

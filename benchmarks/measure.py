@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, fields
 from time import perf_counter
 
 import httpx2
@@ -19,49 +18,13 @@ from django.utils import timezone
 from agents.calls import Answer, call
 from agents.clients import Selection
 from benchmarks.plan import Plan, Step
-from benchmarks.simulation import Timing, Truth
+from benchmarks.sample import Bill, Sample, Truth
+from benchmarks.simulation import Timing
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest, Message
 from usage.ledger import Caller, OpenCall
 from usage.models import Status, UsageRecord, UsageSource
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One measured call, and its row in the ledger.
-
-    `record` holds tokens, cost and outcome; its times include `prepare_ms`, those here don't.
-    `last_token_ms` is when the last text arrived; the answer is complete a little later, when
-    the provider has told the usage (`latency_ms`). `error` is a sentence for a person.
-    """
-
-    step: Step
-    started_at: datetime
-    record: UsageRecord
-    prepare_ms: float = 0.0
-    last_token_ms: float | None = None
-    text: str = ""
-    finish_reason: str = ""
-    error: str = ""
-    truth: Truth | None = None
-
-    @property
-    def ok(self) -> bool:
-        return self.record.status == Status.OK
-
-    @property
-    def latency_ms(self) -> float:
-        return self.record.latency_ms - self.prepare_ms
-
-    @property
-    def time_s(self) -> float:
-        return self.latency_ms / 1000
-
-    @property
-    def ttft_ms(self) -> float | None:
-        """Until the first text, of the answer or of visible reasoning."""
-        return None if self.record.ttft_ms is None else self.record.ttft_ms - self.prepare_ms
 
 
 @dataclass(slots=True)
@@ -113,18 +76,30 @@ async def measure(
     except (ProviderError, Unreadable) as failure:
         error = str(failure)
     record = heard.answer.record if heard.answer else await UsageRecord.objects.aget(pk=entry.id)
-    sent = departure.at or entry.start
+    prepare_ms = ((departure.at or entry.start) - entry.start) * 1000
+    sent = entry.start + prepare_ms / 1000
     return Sample(
         step=step,
         started_at=started_at,
-        record=record,
-        prepare_ms=(sent - entry.start) * 1000,
+        record_id=record.pk,
+        status=record.status,
+        latency_ms=record.latency_ms - prepare_ms,
+        ttft_ms=None if record.ttft_ms is None else record.ttft_ms - prepare_ms,
         last_token_ms=(heard.last - sent) * 1000 if heard.last else None,
+        prepare_ms=prepare_ms,
+        bill=bill_of(record),
+        model_served=record.model_served,
+        is_simulated=record.is_simulated,
         text=heard.answer.result.text if heard.answer else heard.text,
-        finish_reason=heard.answer.result.finish_reason if heard.answer else "",
+        finish_reason=str(heard.answer.result.finish_reason) if heard.answer else "",
+        error_code=record.error_code,
         error=error,
         truth=_truth(timing, record),
     )
+
+
+def bill_of(record: UsageRecord) -> Bill:
+    return Bill(**{field.name: getattr(record, field.name) for field in fields(Bill)})
 
 
 async def _listen(

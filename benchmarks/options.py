@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 
+from benchmarks.plan import Contender
 from benchmarks.slo import BadSlo, Slo, read_slo
 from providers import registry
 
@@ -35,26 +37,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--warmup", type=_whole(0, 100), default=1, help="first calls, reported apart (1)")
     add("--max-tokens", type=_whole(1, 100_000), default=1024, help="longest answer (1024)")
     add("--timeout", type=_seconds, default=120.0, help="longest silence, in seconds (120)")
-    add("--concurrency", type=_whole(1, 256), default=1, help="calls at a time, at most (1)")
+    add("--concurrency", type=_levels, default=(1,), metavar="N,…", help="calls at a time (1)")
     add("--max-cost", type=_dollars, metavar="USD", help="stop rather than pay more than this")
     add("--slo", type=_slo, metavar="ttft=MS,e2e=MS", help="count the calls that were this quick")
     add("--seed", type=_whole(0, 2**63), help="repeats the order of calls of another run")
+    add("--resume", type=_run_id, metavar="RUN", help="go on with a run that stopped early")
     add("--compare", metavar="RUN|FILE", help="with an earlier run: its id, or its JSON file")
     add("--fail-on-regression", action="store_true", help="exit 1 if one is found (--compare)")
     add("--csv", metavar="FILE", help="a row per call, besides the results")
     add("--output", default=".", metavar="DIR|FILE.json", help="where the results go")
 
 
-def wanted_models(
-    providers: Iterable[str], models: Iterable[tuple[str, str]]
-) -> dict[str, tuple[str, ...]]:
-    """Provider → models to measure, "" for the usual one. Raises BadOption."""
-    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(providers, ())
+def wanted(providers: Iterable[str], models: Iterable[tuple[str, str]]) -> list[Contender]:
+    """What to measure, with the model "" for the usual one. Raises BadOption."""
+    by_provider: dict[str, list[str]] = {provider: [] for provider in providers}
     for provider, model in models:
-        if provider not in wanted:
+        if provider not in by_provider:
             raise BadOption(f"--models names {provider}, which --providers leaves out.")
-        wanted[provider] += (model,)
-    return {provider: named or ("",) for provider, named in wanted.items()}
+        by_provider[provider].append(model)
+    return [
+        Contender(provider, model)
+        for provider, named in by_provider.items()
+        for model in named or [""]
+    ]
 
 
 def _providers(text: str) -> tuple[str, ...]:
@@ -92,6 +97,18 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    read = _whole(1, 256)
+    return tuple(dict.fromkeys(read(part.strip()) for part in text.split(",")))
+
+
+def _run_id(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"the id of a run, not {text!r}") from None
 
 
 def _seconds(text: str) -> float:

@@ -119,7 +119,7 @@ def facts(run: BenchmarkRun) -> list[tuple[str, str]]:
     known = {
         "Measured runs": plan.get("runs"),
         "Warm-up calls": plan.get("warmup"),
-        "Calls at a time": plan.get("concurrency"),
+        "Calls at a time": _listed(plan.get("concurrency")),
         "Longest answer": _with_unit(plan.get("max_tokens"), "tokens"),
         "Longest silence": _with_unit(plan.get("timeout_s"), "s"),
         "Most that it may cost": _with_unit(plan.get("max_cost_usd"), "USD"),
@@ -131,6 +131,11 @@ def facts(run: BenchmarkRun) -> list[tuple[str, str]]:
         "Id": run.pk,
     }
     return [(name, str(value)) for name, value in known.items() if value not in (None, "")]
+
+
+def _listed(value: Any) -> str:
+    """Before schema version 3 it was one number."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
 def _with_unit(value: Any, unit: str) -> str:

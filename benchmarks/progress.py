@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from benchmarks import report
-from benchmarks.measure import Sample
 from benchmarks.plan import Contender, Plan, Step
+from benchmarks.sample import Sample
 
 
 class PlainProgress:

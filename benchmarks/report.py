@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from benchmarks.budget import most_of_plan
 from benchmarks.keys import Keys
-from benchmarks.measure import Sample
 from benchmarks.plan import Contender, Plan
 from benchmarks.prompts import Prompt
 from benchmarks.report_verdicts import change_lines, spreads, verdict_lines
-from benchmarks.runner import Run
+from benchmarks.run import Run
+from benchmarks.sample import Sample
 from benchmarks.summary import Figures, figures, harness_error
 from providers import registry
 
@@ -27,11 +27,11 @@ FEW_RUNS = 30
 BUSY_MS = 3.0
 
 
-def title(keys: Keys) -> Iterator[str]:
+def title(simulated: bool) -> Iterator[str]:
     yield RULE
-    yield "BYOM Performance Benchmark" + (" (simulated)" if keys.is_simulated else "")
+    yield "BYOM Performance Benchmark" + (" (simulated)" if simulated else "")
     yield RULE
-    if keys.is_simulated:
+    if simulated:
         yield SIMULATED
     yield ""
 
@@ -46,9 +46,11 @@ def available_keys(keys: Keys) -> Iterator[str]:
     yield ""
 
 
-def estimate(plan: Plan) -> Iterator[str]:
+def estimate(plan: Plan, done: int = 0) -> Iterator[str]:
     """What is about to happen, before it does."""
     calls = len(plan.steps())
+    if done:
+        yield f"Resumed: {done} of {calls} calls are made already."
     most = most_of_plan(plan)
     price = "a price that is not known" if most is None else f"at most {_priced(most)}"
     limit = "" if plan.max_cost is None else f", stopping before {_priced(plan.max_cost)}"
@@ -68,7 +70,7 @@ def running(plan: Plan, prompt: Prompt, cold: bool) -> Iterator[str]:
 
 def outcome(sample: Sample) -> str:
     took = f"({seconds(sample.time_s)}s)"
-    return f"✓ {took}" if sample.ok else f"✗ {sample.record.error_code} {took}"
+    return f"✓ {took}" if sample.ok else f"✗ {sample.error_code} {took}"
 
 
 def results(run: Run) -> Iterator[str]:
@@ -156,7 +158,7 @@ def _cold(run: Run) -> Iterator[str]:
 
 
 def _summary(run: Run) -> Iterator[str]:
-    yield from ("", "SUMMARY (simulated)" if run.keys.is_simulated else "SUMMARY", RULE)
+    yield from ("", "SUMMARY (simulated)" if run.any_simulated else "SUMMARY", RULE)
     for contender in run.contenders:
         found = figures(_of(run.measured, contender))
         yield from ("", f"{heading(run, contender)}:")

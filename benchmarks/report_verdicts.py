@@ -7,7 +7,7 @@ from itertools import groupby
 
 from benchmarks.changes import Changed, changes
 from benchmarks.plan import Contender
-from benchmarks.runner import Run
+from benchmarks.run import Run
 from benchmarks.statistics import MARGIN, MINIMUM, Comparison, Estimate, TooFew
 from benchmarks.summary import distribution, first_tokens, latencies, outlying
 from benchmarks.verdicts import Verdict, verdicts
@@ -29,9 +29,9 @@ def spreads(run: Run, contender: Contender) -> Iterator[str]:
     far = len(outlying(taken))
     if far:
         yield f"  outliers: {far} of {len(taken)} calls (in all figures)"
-    if run.slo and taken:
-        share = run.slo.goodput(taken)
-        yield f"  goodput: {share:.0%} of {len(taken)} calls within {run.slo}"
+    if run.plan.slo and taken:
+        share = run.plan.slo.goodput(taken)
+        yield f"  goodput: {share:.0%} of {len(taken)} calls within {run.plan.slo}"
 
 
 def _interval(found: Estimate | TooFew) -> str:

@@ -19,9 +19,11 @@ from typing import Any
 from django.conf import settings
 
 from benchmarks.changes import Changed, changes
-from benchmarks.measure import Sample
 from benchmarks.plan import Contender
-from benchmarks.runner import Run
+from benchmarks.plan_json import plan_to_json
+from benchmarks.rows import PREVIEW_CHARACTERS
+from benchmarks.run import Run
+from benchmarks.sample import Sample
 from benchmarks.statistics import Estimate, TooFew
 from benchmarks.summary import (
     Centre,
@@ -36,10 +38,13 @@ from benchmarks.summary import (
 from benchmarks.verdicts import Verdict, verdicts
 from providers.redaction import redact
 
-SCHEMA_VERSION = 2
-PREVIEW_CHARACTERS = 200
+SCHEMA_VERSION = 3
 PACKAGES = ("openai", "anthropic", "google-genai", "httpx2", "genai-prices", "django")
 
+TIMES = (
+    "latency_ms", "ttft_ms", "first_event_ms", "first_visible_ms", "last_token_ms", "prepare_ms",
+    "connect_ms", "wait_ms",
+)  # fmt: skip
 JSON = dict[str, Any]
 
 
@@ -104,15 +109,15 @@ def document(run: Run) -> JSON:
         "schema": "byom-benchmark",
         "schema_version": SCHEMA_VERSION,
         "run_id": str(run.id),
-        "simulated": run.keys.is_simulated,
-        "started_at": run.started_at.isoformat(),
+        "status": run.status,
+        "error": redact(run.error),
+        "simulated": run.any_simulated,
+        "started_at": run.started_at.isoformat() if run.started_at else None,
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
-        "interrupted": run.interrupted,
-        "budget_reached": bool(run.out_of_money),
         "plan": plan_row(run),
-        "environment": _environment(),
+        "environment": dict(run.environment) or environment(),
         "samples": samples(run),
-        "summary": list(map(_rounded, _summary(run))),
+        "summary": summary_rows(run),
         "verdicts": verdict_rows(run),
         "compared_with": run.baseline.name if run.baseline else None,
         "changes": [_rounded(_change(one)) for one in changes(run)],
@@ -121,33 +126,18 @@ def document(run: Run) -> JSON:
 
 
 def plan_row(run: Run) -> JSON:
-    plan = run.plan
     refused = [
         {"provider": contender.provider, "reason": redact(reason)}
         for contender, reason in run.refused.items()
     ]
-    skipped = [{"provider": name, "reason": why} for name, why in run.keys.skipped.items()]
-    return {
-        "keys": run.keys.source,
-        "contenders": [
-            {**asdict(contender), "simulated": run.is_simulated(contender)}
-            for contender in plan.contenders
-        ],
-        "skipped": skipped + refused,
-        "prompts": [{"name": prompt.name, "text": prompt.text} for prompt in plan.prompts],
-        "runs": plan.runs,
-        "warmup": plan.warmup,
-        "seed": plan.seed,
-        "max_tokens": plan.max_tokens,
-        "timeout_s": plan.timeout,
-        "concurrency": plan.concurrency,
-        "max_cost_usd": None if plan.max_cost is None else f"{plan.max_cost:f}",
-        "slo": {"ttft_ms": run.slo.ttft, "e2e_ms": run.slo.e2e} if run.slo else None,
-        "retries": 0,
-    }
+    row = {"keys": run.source, **plan_to_json(run.plan)}
+    for shown, contender in zip(row["contenders"], run.plan.contenders, strict=True):
+        shown["simulated"] = run.is_simulated(contender)
+    skipped = [{"provider": name, "reason": why} for name, why in run.skipped.items()]
+    return {**row, "skipped": skipped + refused}
 
 
-def _environment() -> JSON:
+def environment() -> JSON:
     project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text("utf-8"))
     return {
         "byom": project["project"]["version"],
@@ -164,48 +154,43 @@ def samples(run: Run) -> list[JSON]:
 
 
 def _sample(sample: Sample, is_outlier: bool) -> JSON:
-    step, record, truth = sample.step, sample.record, sample.truth
+    step, bill, truth = sample.step, sample.bill, sample.truth
     row: JSON = {
         "order": step.order,
+        "block": step.block,
         "provider": step.contender.provider,
         "model": step.contender.model,
-        "model_served": record.model_served,
+        "credential": step.contender.credential,
+        "model_served": sample.model_served,
         "prompt": step.prompt.name,
         "run": step.run,
+        "concurrency": step.level,
         "cold": step.cold,
         "outlier": is_outlier,
-        "simulated": record.is_simulated,
+        "simulated": sample.is_simulated,
         "started_at": sample.started_at.isoformat(),
-        "status": record.status,
-        "error_code": record.error_code,
+        "status": sample.status,
+        "error_code": sample.error_code,
         "error": redact(sample.error),
-        "finish_reason": str(sample.finish_reason),
+        "finish_reason": sample.finish_reason,
         "time_s": sample.time_s,
-        "latency_ms": sample.latency_ms,
-        "ttft_ms": sample.ttft_ms,
-        "last_token_ms": sample.last_token_ms,
-        "prepare_ms": sample.prepare_ms,
+        **{name: getattr(sample, name) for name in TIMES},
         "true_latency_ms": truth.latency_ms if truth else None,
         "true_ttft_ms": truth.ttft_ms if truth else None,
-        "input_tokens": record.input_tokens,
-        "output_tokens": record.output_tokens,
-        "cache_read_tokens": record.cache_read_tokens,
-        "cache_write_tokens": record.cache_write_tokens,
-        "reasoning_tokens": record.reasoning_tokens,
-        "usage_source": record.usage_source,
-        "cost_usd": None if record.cost_usd is None else f"{record.cost_usd:f}",
-        "price_source": record.price_source,
+        **asdict(bill),
+        "cost_usd": None if bill.cost_usd is None else f"{bill.cost_usd:f}",
+        "passed": sample.passed,
+        "failed_checks": list(sample.failed_checks),
         "preview": redact(sample.text)[:PREVIEW_CHARACTERS],
-        "paid_by": record.paid_by,
-        "record_id": str(record.pk),
+        "record_id": str(sample.record_id),
     }
     return _rounded(row)
 
 
-def _summary(run: Run) -> list[JSON]:
+def summary_rows(run: Run) -> list[JSON]:
     """One entry per contender and prompt, then one per contender for all prompts together."""
     return [
-        _entry(run, contender, prompt)
+        _rounded(_entry(run, contender, prompt))
         for prompt in (*(prompt.name for prompt in run.plan.prompts), None)
         for contender in run.contenders
     ]
@@ -232,7 +217,7 @@ def _entry(run: Run, contender: Contender, prompt: str | None) -> JSON:
         "ttft_ms": _distribution(distribution(first_tokens(taken), run.plan.seed)),
         "cost_per_1000_usd": None if cost is None else f"{cost * 1000:.6f}",
         "outliers": len(outlying(taken)),
-        "goodput": run.slo.goodput(taken) if run.slo else None,
+        "goodput": run.plan.slo.goodput(taken) if run.plan.slo else None,
     }
 
 

@@ -1,32 +1,33 @@
-"""Carrying out a plan, on one connection pool, keeping every sample."""
+"""Carrying out a shard of a run, on one connection pool, writing down every sample."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import sys
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Protocol
 
 import httpx2
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import connections
-from django.utils import timezone
 
 from agents.clients import Selection
-from benchmarks.baseline import Baseline
+from benchmarks import store
 from benchmarks.budget import BudgetReached, Purse
-from benchmarks.keys import Keys, Source
-from benchmarks.measure import Sample, measure, note_departure
+from benchmarks.journal import Journal, heartbeat
+from benchmarks.keys import Keys
+from benchmarks.measure import measure, note_departure
+from benchmarks.models import RunStatus
 from benchmarks.plan import Contender, Plan, Step
+from benchmarks.run import Source
+from benchmarks.sample import Sample
 from benchmarks.simulation import timing
-from benchmarks.slo import Slo
+from benchmarks.store import Claim
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.http import http_client
@@ -53,50 +54,46 @@ class Progress(Protocol):
     def finished(self, sample: Sample) -> None: ...
 
 
-@dataclass(slots=True)
-class Run:
-    """A plan and what has come of it so far. `out_of_money` is a sentence: --max-cost or a budget
-    of the user has no room for the next call."""
+class Silent:
+    """Progress that nobody watches."""
+
+    def initialized(self, contender: Contender, refusal: str) -> None: ...
+
+    def started(self, step: Step) -> None: ...
+
+    def finished(self, sample: Sample) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """A shard in hand, and how it has to end so far. `error` is a sentence for people."""
 
     plan: Plan
     keys: Keys
     caller: Caller
-    started_at: datetime = field(default_factory=timezone.now)
-    finished_at: datetime | None = None
-    interrupted: bool = False
-    samples: list[Sample] = field(default_factory=list)
-    refused: dict[Contender, str] = field(default_factory=dict)
-    out_of_money: str = ""
-    slo: Slo | None = None
-    id: uuid.UUID = field(default_factory=uuid.uuid4)
-    baseline: Baseline | None = None
+    claim: Claim
+    progress: Progress
+    ends_as: RunStatus = RunStatus.COMPLETED
+    error: str = ""
 
     @property
-    def contenders(self) -> list[Contender]:
-        """Those whose key could be used."""
-        return [contender for contender in self.plan.contenders if contender not in self.refused]
+    def goes_on(self) -> bool:
+        return self.ends_as == RunStatus.COMPLETED
 
-    @property
-    def measured(self) -> list[Sample]:
-        return [sample for sample in self.samples if not sample.step.cold]
-
-    @property
-    def cold(self) -> list[Sample]:
-        return [sample for sample in self.samples if sample.step.cold]
-
-    def is_simulated(self, contender: Contender) -> bool:
-        return self.keys.selections[contender].payer.is_simulated
+    def stop(self, status: RunStatus, error: str = "") -> None:
+        if self.goes_on:
+            self.ends_as, self.error = status, error
 
 
-def execute(run: Run, progress: Progress) -> None:
-    """Makes all calls; on Ctrl-C `run` holds what there is, and says that it was interrupted."""
-    purse = Purse(run.plan)
+def carry_out(work: Work) -> None:
+    """Makes all calls of the shard that have no row yet. On Ctrl-C `work` says so; what has ended
+    is written down already."""
+    purse = Purse(work.plan, work.claim)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner, _no_long_pauses():
-            runner.run(carry_out(run, progress, purse))
-    except KeyboardInterrupt:
-        run.interrupted = True
-    run.finished_at = timezone.now()
+            runner.run(_carry_out(work, purse))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        work.stop(RunStatus.INTERRUPTED, "Interrupted.")
 
 
 @contextmanager
@@ -110,85 +107,121 @@ def _no_long_pauses() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def carry_out(run: Run, progress: Progress, purse: Purse) -> None:
-    async with http_client() as http:
+async def _carry_out(work: Work, purse: Purse) -> None:
+    """With a database thread of its own: in a server, others have theirs."""
+    whole = asyncio.current_task()
+    assert whole is not None
+    cancelled = partial(work.stop, RunStatus.CANCELLED, "Cancelled.")
+    async with (
+        ThreadSensitiveContext(),
+        http_client() as http,
+        heartbeat(work.claim, cancelled, lambda: whole.cancel()),
+    ):
         http.event_hooks["request"].append(note_departure)
         try:
-            ready = _initialize(run, progress, http)
-            steps = [step for step in run.plan.steps() if step.contender in ready]
-            for _, section in groupby(steps, lambda step: (step.cold, step.prompt)):
-                await _take_all(run, list(section), ready, progress, purse)
+            ready = await _initialize(work, http)
+            steps = [
+                step
+                for step in work.plan.steps_of(work.claim.number)
+                if step.contender in ready and step.order not in work.claim.done
+            ]
+            journal = Journal(work.claim)
+            for _, section in groupby(steps, lambda step: (step.cold, step.level, step.prompt)):
+                await _take_all(work, list(section), ready, purse, journal)
         finally:
             await sync_to_async(connections.close_all)()
 
 
+async def _initialize(work: Work, http: httpx2.AsyncClient) -> Mapping[Contender, Selection]:
+    """Imports the SDKs and opens the keys, neither of which should count as waiting."""
+    ready: dict[Contender, Selection] = {}
+    for place, contender in enumerate(work.plan.contenders):
+        refusal = work.keys.skipped.get(contender.provider, "There is no key for it any more.")
+        if selection := work.keys.selections.get(contender):
+            ready[contender] = replace(selection, timeout=work.plan.timeout)
+            refusal = _refusal(ready[contender], http)
+        if refusal:
+            ready.pop(contender, None)
+            await sync_to_async(store.refuse)(work.claim, place, refusal)
+        work.progress.initialized(contender, refusal)
+    return ready
+
+
+def _refusal(selection: Selection, http: httpx2.AsyncClient) -> str:
+    try:
+        selection.client(http)
+    except (ProviderError, Unreadable) as error:
+        return str(error)
+    return ""
+
+
 async def _take_all(
-    run: Run,
-    steps: Iterable[Step],
+    work: Work,
+    steps: list[Step],
     ready: Mapping[Contender, Selection],
-    progress: Progress,
     purse: Purse,
+    journal: Journal,
 ) -> None:
-    """In order, at most `concurrency` at a time, the first ones a little apart: many streams
-    that start at once would slow one another down. No more are sent once the money is out."""
+    """In order, at most as many at a time as the steps say, the first ones a little apart: many
+    streams that start at once would slow one another down. No more are sent after a stop."""
     queue = iter(steps)
+    level = steps[0].level
 
     async def worker(number: int) -> None:
         await asyncio.sleep(number * STAGGER_SECONDS)
         for step in queue:
-            if run.out_of_money:
+            if not work.goes_on:
                 return
-            await _take(run, step, ready[step.contender], progress, purse)
+            await _take(work, step, ready[step.contender], purse, journal)
 
-    if run.plan.concurrency == 1:
-        await worker(0)
-    else:
-        async with asyncio.TaskGroup() as workers:
-            for number in range(run.plan.concurrency):
-                workers.create_task(worker(number))
+    await _all(worker(number) for number in range(min(level, len(steps))))
 
 
-def _initialize(
-    run: Run, progress: Progress, http: httpx2.AsyncClient
-) -> Mapping[Contender, Selection]:
-    """Imports the SDKs and opens the keys, neither of which should count as waiting."""
-    ready: dict[Contender, Selection] = {}
-    for contender, selection in run.keys.selections.items():
-        selection = replace(selection, timeout=run.plan.timeout)
-        try:
-            selection.client(http)
-        except (ProviderError, Unreadable) as error:
-            run.refused[contender] = str(error)
-        else:
-            ready[contender] = selection
-        progress.initialized(contender, run.refused.get(contender, ""))
-    return ready
+async def _all(workers: Iterable[Awaitable[None]]) -> None:
+    found = list(workers)
+    if len(found) == 1:
+        await found[0]
+        return
+    async with asyncio.TaskGroup() as group:
+        for one in found:
+            group.create_task(_awaited(one))
+
+
+async def _awaited(one: Awaitable[None]) -> None:
+    await one
 
 
 async def _take(
-    run: Run, step: Step, selection: Selection, progress: Progress, purse: Purse
+    work: Work, step: Step, selection: Selection, purse: Purse, journal: Journal
 ) -> None:
     try:
-        async with purse.reserved(step) as taken:
-            progress.started(step)
-            sample = await _admitted(_measuring(run, step, selection))
-            taken.append(sample)
-    except (BudgetReached, NotAdmitted) as limit:
-        run.out_of_money = str(limit)
+        aside = await purse.set_aside(step)
+    except BudgetReached as limit:
+        work.stop(RunStatus.OUT_OF_MONEY, str(limit))
         return
-    run.samples.append(sample)
-    progress.finished(sample)
+    if not work.goes_on:
+        await purse.give_back(aside)
+        return
+    work.progress.started(step)
+    try:
+        sample = await _admitted(_measuring(work, step, selection))
+    except NotAdmitted as limit:
+        await purse.give_back(aside)
+        work.stop(RunStatus.OUT_OF_MONEY, str(limit))
+        return
+    await journal.write(sample, aside)
+    work.progress.finished(sample)
 
 
-def _measuring(run: Run, step: Step, selection: Selection) -> Callable[[], Awaitable[Sample]]:
-    simulated = run.keys.source == Source.SIMULATOR
+def _measuring(work: Work, step: Step, selection: Selection) -> Callable[[], Awaitable[Sample]]:
+    simulated = work.keys.source == Source.SIMULATOR
     return partial(
         measure,
         step=step,
-        plan=run.plan,
+        plan=work.plan,
         selection=selection,
-        caller=run.caller,
-        timing=timing(run.plan.seed, step) if simulated else None,
+        caller=work.caller,
+        timing=timing(work.plan.seed, step) if simulated else None,
     )
 
 

@@ -6,17 +6,10 @@ import random
 from dataclasses import dataclass
 
 from benchmarks.plan import Step
+from benchmarks.sample import Truth
 from benchmarks.simulator.settings import SLIGHTLY_DIFFERENT
 
 SPREAD = 0.15  # sigma of the lognormal factor: no two calls alike, as with real providers
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """When the first and the last token left the simulator, counted from the request."""
-
-    ttft_ms: float
-    latency_ms: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ POWER = 0.8  # how sure "about N more" should make
 MARGIN = 0.05  # differences below 5 % are none that matter
 FEWEST_PAIRS = 12  # the normal approximation of the signed-rank test is fair from here on
 RESAMPLES = 1_000
+VALUES_AT_ONCE = 1_000_000  # of resamples: 8 MB
 FEWEST_FOR_OUTLIERS = 6  # of three values one is soon far from the other two
 OUTLIER = 3.5  # robust z-scores, after Iglewicz and Hoaglin
 CONFIDENCE = 0.95
@@ -86,7 +87,9 @@ class Comparison:
 def mean_estimate(values: ArrayLike, *, seed: int) -> Estimate:
     """The mean with a percentile-bootstrap interval, of at least one value."""
     data, chance = _array(values), np.random.default_rng(seed)
-    means = np.array([chance.choice(data, len(data)).mean() for _ in range(RESAMPLES)])
+    at_once = max(VALUES_AT_ONCE // len(data), 1)
+    sizes = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]
+    means = np.concatenate([chance.choice(data, (size, len(data))).mean(1) for size in sizes])
     low, high = np.quantile(means, _ends())
     return Estimate(float(data.mean()), float(low), float(high))
 

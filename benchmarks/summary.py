@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean, mean, median
 
-from benchmarks.measure import Sample
 from benchmarks.plan import Step
+from benchmarks.sample import Sample
 from benchmarks.statistics import (
     MINIMUM,
     Estimate,
@@ -56,11 +56,11 @@ def _centre(
     decimals: Callable[[list[Decimal]], Decimal],
 ) -> Centre:
     firsts = [sample.ttft_ms / 1000 for sample in samples if sample.ttft_ms is not None]
-    costs = [cost for sample in samples if (cost := sample.record.cost_usd) is not None]
+    costs = [cost for sample in samples if (cost := sample.bill.cost_usd) is not None]
     return Centre(
         time_s=floats([sample.time_s for sample in samples]),
         ttft_s=floats(firsts) if firsts else None,
-        tokens=floats([float(sample.record.total_tokens) for sample in samples]),
+        tokens=floats([float(sample.bill.total_tokens) for sample in samples]),
         cost_usd=decimals(costs) if len(costs) == len(samples) else None,
     )
 

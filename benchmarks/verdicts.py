@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from benchmarks.measure import Sample
 from benchmarks.plan import Contender
-from benchmarks.runner import Run
+from benchmarks.run import Run
+from benchmarks.sample import Sample
 from benchmarks.statistics import Comparison, Conclusion, compare, judged
 from benchmarks.summary import HarnessError, harness_error
 
@@ -30,7 +30,7 @@ class Metric:
 
 
 def _cost(sample: Sample) -> float | None:
-    cost = sample.record.cost_usd
+    cost = sample.bill.cost_usd
     return None if cost is None else max(float(cost), LEAST_COST)
 
 
@@ -111,10 +111,10 @@ def _of_metric(run: Run, metric: Metric, error: HarnessError | None) -> Iterable
         yield Verdict(metric, first, second, unmatched, by_pair.get((first, second)))
 
 
-def _values(run: Run, metric: Metric, contender: Contender) -> Mapping[tuple[str, int], float]:
-    """The figure of each call that succeeded, by prompt and round."""
+def _values(run: Run, metric: Metric, contender: Contender) -> Mapping[tuple[int, str, int], float]:
+    """The figure of each call that succeeded, by concurrency, prompt and round."""
     return {
-        (sample.step.prompt.name, sample.step.run): value
+        (sample.step.level, sample.step.prompt.name, sample.step.run): value
         for sample in run.measured
         if sample.step.contender == contender and sample.ok
         if (value := metric.value(sample)) is not None and value > 0

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from agents.clients import Selection
-from benchmarks.keys import Keys, Source, of_simulator
-from benchmarks.measure import Sample
+from benchmarks import store
+from benchmarks.models import BenchmarkRun, RunStatus
 from benchmarks.plan import Contender, Plan, Step
 from benchmarks.prompts import PROMPTS, Prompt
-from benchmarks.runner import Run
-from usage.ledger import Caller
-from usage.models import PaidBy, Status, Surface, UsageRecord, UsageSource
+from benchmarks.run import Run, Source
+from benchmarks.sample import Bill, Sample
 
 OPENAI = Contender("openai", "gpt-4o-mini")
 GOOGLE = Contender("google", "gemini-2.5-flash")
@@ -34,35 +33,53 @@ def sample(
     error: str = "",
     **fields: Any,
 ) -> Sample:
-    record = UsageRecord(
-        surface=Surface.BENCHMARK,
-        provider=contender.provider,
-        model=contender.model,
+    times = {"latency_ms": seconds * 1000, "ttft_ms": seconds * 500}
+    bill = Bill(
         input_tokens=10,
         output_tokens=5,
-        usage_source=UsageSource.REPORTED,
+        usage_source="reported",
         cost_usd=None if cost is None else Decimal(cost),
-        latency_ms=seconds * 1000,
-        ttft_ms=seconds * 500,
-        status=Status.ERROR if error else Status.OK,
-        error_code="overloaded" if error else "",
-        paid_by=PaidBy.SYSTEM,
+        paid_by="system",
     )
-    step = Step(0, contender, prompt, run, cold)
-    return Sample(step=step, started_at=STARTED, record=record, text=text, error=error, **fields)
+    return Sample(
+        step=Step(0, contender, prompt, run, cold),
+        started_at=STARTED,
+        record_id=uuid.uuid4(),
+        status="error" if error else "ok",
+        error_code="overloaded" if error else "",
+        bill=bill,
+        text=text,
+        error=error,
+        **{**times, **fields},
+    )
 
 
 def run_of(*samples: Sample, simulated: bool = False, skipped: dict[str, str] | None = None) -> Run:
-    contenders = dict.fromkeys(taken.step.contender for taken in samples)
-    keys = Keys(
-        Source.SIMULATOR if simulated else Source.ENVIRONMENT,
-        {contender: _selection(contender, simulated) for contender in contenders},
-        skipped or {},
+    contenders = tuple(dict.fromkeys(taken.step.contender for taken in samples))
+    return Run(
+        plan=Plan(contenders=contenders, seed=7),
+        source=Source.SIMULATOR if simulated else Source.ENVIRONMENT,
+        status=RunStatus.COMPLETED,
+        simulated=frozenset(contenders) if simulated else frozenset(),
+        skipped=skipped or {},
+        started_at=STARTED,
+        finished_at=STARTED,
+        samples=[*samples],
     )
-    plan = Plan(contenders=tuple(contenders), seed=7)
-    return Run(plan, keys, Caller(surface=Surface.BENCHMARK), STARTED, STARTED, False, [*samples])
 
 
-def _selection(contender: Contender, simulated: bool) -> Selection:
-    found = of_simulator("http://simulator")(contender.provider, contender.model)
-    return replace(found, payer=replace(found.payer, is_simulated=simulated))
+def kept(run: Run, status: RunStatus = RunStatus.COMPLETED) -> BenchmarkRun:
+    """The run as the database has it once it was carried out; its calls numbered anew."""
+    row = store.create(
+        plan=run.plan, source=run.source, owner_id=run.owner_id, simulated=run.simulated
+    )
+    claim = store.take(row.pk)
+    assert claim is not None
+    run.samples = [
+        replace(one, step=replace(one.step, order=order, block=order))
+        for order, one in enumerate(run.samples)
+    ]
+    store.write(claim, [(one, 0, 0) for one in run.samples])
+    store.end(claim, status)
+    row.refresh_from_db()
+    return row

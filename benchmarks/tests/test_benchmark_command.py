@@ -122,7 +122,7 @@ def test_it_stops_rather_than_pay_more_than_it_may(tmp_path: Path) -> None:
     code, said = refusal("--simulate", "--providers", "openai", *limits, output=tmp_path)
 
     found = saved(tmp_path)
-    assert code == 3 and "--max-cost" in said and found["budget_reached"]
+    assert code == 3 and "--max-cost" in said and found["status"] == "out_of_money"
     spent = sum(row.cost_usd or 0 for row in UsageRecord.objects.all())
     assert 0 < spent <= Decimal("0.0002")
     assert 0 < len(found["samples"]) == UsageRecord.objects.count() < 10

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 
-from benchmarks import report
+from benchmarks import report, store
 from benchmarks.baseline import BadBaseline, load
 from benchmarks.changes import changes
-from benchmarks.history import keep
-from benchmarks.models import BenchmarkRun
+from benchmarks.models import BenchmarkRun, RunStatus
 from benchmarks.results import document
-from benchmarks.runner import Run
-from benchmarks.tests.samples import OPENAI, run_of, sample
-from usage.ledger import Caller
-from usage.models import Surface
+from benchmarks.run import Run
+from benchmarks.tests.samples import OPENAI, kept, run_of, sample
 
 pytestmark = pytest.mark.django_db
 
@@ -26,36 +22,39 @@ pytestmark = pytest.mark.django_db
 def a_run(seconds: float = 1.0, calls: int = 12, owner: User | None = None) -> Run:
     samples = [sample(seconds=seconds + at / 100, run=at) for at in range(1, calls + 1)]
     run = run_of(sample(seconds=9, cold=True), *samples)
-    numbered = [
-        replace(one, step=replace(one.step, order=order)) for order, one in enumerate(run.samples)
-    ]
-    run.samples = numbered
-    run.caller = Caller(surface=Surface.BENCHMARK, user_id=owner.pk if owner else None)
+    run.owner_id = owner.pk if owner else None
     return run
 
 
 def test_a_run_is_kept_with_a_row_per_call(alice: User) -> None:
     run = a_run(owner=alice)
 
-    kept = BenchmarkRun.objects.get(pk=keep(run).pk)
+    row = BenchmarkRun.objects.get(pk=kept(run).pk)
 
-    assert (kept.owner, kept.status, kept.schema_version) == (alice, "completed", 2)
-    assert kept.summary == document(run)["summary"] and kept.plan["seed"] == 7
-    rows = list(kept.samples.all())
+    assert (row.owner, row.status, row.schema_version) == (alice, "completed", 3)
+    assert row.summary == document(run)["summary"] and row.plan["seed"] == 7
+    assert row.done == 13 and row.finished_at is not None
+    rows = list(row.samples.all())
     assert [row.order for row in rows] == [row.block for row in rows] == list(range(13))
     assert [row.is_cold for row in rows] == [True] + [False] * 12
-    assert rows[1].record_id == run.samples[1].record.pk and rows[1].latency_ms == 1010
+    assert rows[1].record_id == run.samples[1].record_id and rows[1].latency_ms == 1010
 
 
-def test_how_a_run_ended_is_kept() -> None:
-    stopped, broken = a_run(), a_run()
-    stopped.out_of_money, broken.interrupted = "The budget is spent.", True
+def test_what_the_database_keeps_of_a_run_is_all_that_is_known_of_it() -> None:
+    run = a_run()
+    row = kept(run)
 
-    assert [keep(run).status for run in (stopped, broken)] == ["out_of_money", "interrupted"]
+    assert store.run_of(row.pk).samples == run.samples
+    assert document(store.run_of(row.pk))["summary"] == row.summary
+
+
+@pytest.mark.parametrize("status", [RunStatus.OUT_OF_MONEY, RunStatus.INTERRUPTED])
+def test_how_a_run_ended_is_kept(status: RunStatus) -> None:
+    assert kept(a_run(), status).status == status
 
 
 def test_a_slower_run_is_a_regression_of_the_earlier_one() -> None:
-    now, before = a_run(1.5), keep(a_run(1.0))
+    now, before = a_run(1.5), kept(a_run(1.0))
     now.baseline = load(str(before.pk), owner_id=None)
 
     found = {one.metric.field: one.word for one in changes(now)}
@@ -81,7 +80,7 @@ def test_a_file_of_results_serves_as_well(tmp_path: Path) -> None:
 
 
 def test_few_calls_are_not_compared() -> None:
-    now, before = a_run(9.0, calls=7), keep(a_run(1.0))
+    now, before = a_run(9.0, calls=7), kept(a_run(1.0))
     now.baseline = load(str(before.pk), owner_id=None)
 
     assert {one.word for one in changes(now)} == {"too_few_calls"}
@@ -89,7 +88,7 @@ def test_few_calls_are_not_compared() -> None:
 
 
 def test_nobody_compares_with_the_run_of_another(alice: User, bob: User) -> None:
-    theirs = str(keep(a_run(owner=bob)).pk)
+    theirs = str(kept(a_run(owner=bob)).pk)
 
     for owner_id in (alice.pk, None):
         with pytest.raises(BadBaseline, match="There is no run"):

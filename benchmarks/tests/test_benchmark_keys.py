@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from benchmarks.keys import Keys, Source, gather, of_environment, of_simulator, of_user
+from benchmarks.keys import Keys, gather, of_environment, of_simulator, of_user
 from benchmarks.plan import Contender
+from benchmarks.run import Source
 from credentials.tests.factories import CredentialFactory
 
-WANTED = {"openai": ("",), "google": ("",), "anthropic": ("",)}
+WANTED = [Contender(provider, "") for provider in ("openai", "google", "anthropic")]
 
 
 def providers(keys: Keys) -> set[str]:
@@ -43,14 +44,14 @@ def test_no_policy_puts_the_systems_key_in_the_place_of_a_users(
 
     keys = gather(Source.USER, of_user(alice), WANTED)
 
-    assert not keys.selections and set(keys.skipped) == set(WANTED)
+    assert not keys.selections and set(keys.skipped) == {one.provider for one in WANTED}
 
 
 @pytest.mark.django_db
 def test_a_simulator_key_without_a_simulator_is_skipped_with_the_reason(alice: User) -> None:
     CredentialFactory.create(owner=alice, provider="openai")
 
-    keys = gather(Source.USER, of_user(alice), {"openai": ("",)})
+    keys = gather(Source.USER, of_user(alice), [Contender("openai", "")])
 
     assert "BYOM_SIMULATOR=on" in keys.skipped["openai"]
 
@@ -59,9 +60,11 @@ def test_the_environment_names_the_variable_that_is_missing(settings: Any) -> No
     settings.FALLBACK_POLICY = "own_only"  # is about users, not about the operator
     settings.SYSTEM_KEYS = {"openai": "sk-0123456789", "google": "", "anthropic": ""}
 
-    keys = gather(Source.ENVIRONMENT, of_environment, {**WANTED, "openai_compatible": ("m",)})
+    keys = gather(
+        Source.ENVIRONMENT, of_environment, [*WANTED, Contender("openai_compatible", "m")]
+    )
 
-    assert providers(keys) == {"openai"} and not keys.is_simulated
+    assert providers(keys) == {"openai"} and not keys.simulated
     assert keys.skipped["google"] == "GOOGLE_API_KEY is not set"
     assert "--user" in keys.skipped["openai_compatible"]
 
@@ -71,11 +74,15 @@ def test_simulator_keys_go_to_the_simulator_that_was_started(settings: Any) -> N
 
     keys = gather(Source.SIMULATOR, of_simulator("http://mine"), WANTED)
 
-    assert keys.is_simulated and providers(keys) == set(WANTED)
+    assert keys.simulated and providers(keys) == {one.provider for one in WANTED}
     assert all(str(s.base_url).startswith("http://mine/") for s in keys.selections.values())
 
 
 def test_several_models_of_one_provider_compete() -> None:
-    keys = gather(Source.SIMULATOR, of_simulator("http://mine"), {"openai": ("gpt-4o", "gpt-5")})
+    keys = gather(
+        Source.SIMULATOR,
+        of_simulator("http://mine"),
+        [Contender("openai", "gpt-4o"), Contender("openai", "gpt-5")],
+    )
 
     assert list(keys.selections) == [Contender("openai", "gpt-4o"), Contender("openai", "gpt-5")]

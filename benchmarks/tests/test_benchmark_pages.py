@@ -11,13 +11,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from benchmarks.history import keep
 from benchmarks.models import BenchmarkRun
-from benchmarks.tests.samples import GOOGLE, OPENAI, run_of, sample
+from benchmarks.tests.samples import GOOGLE, OPENAI, kept, run_of, sample
 from byom.tests.test_ownership import whole
 from credentials.models import AccessToken
-from usage.ledger import Caller
-from usage.models import Surface
 
 pytestmark = pytest.mark.django_db
 RUNS = "/api/v1/benchmarks/runs"
@@ -30,10 +27,8 @@ def a_run_of(owner: User) -> BenchmarkRun:
         for contender, seconds in ((OPENAI, 1.0), (GOOGLE, 2.0))
     ]
     run = run_of(*calls)
-    for order, one in enumerate(run.samples):
-        object.__setattr__(one.step, "order", order)
-    run.caller = Caller(surface=Surface.BENCHMARK, user_id=owner.pk)
-    return keep(run)
+    run.owner_id = owner.pk
+    return kept(run)
 
 
 def test_the_list_leads_to_a_run_with_its_verdicts(alice: User, client: Client) -> None:
@@ -88,7 +83,7 @@ def test_the_report_needs_nothing_from_elsewhere(alice: User, client: Client) ->
     response = client.get(f"/benchmarks/{run.pk}/report.html")
     page = response.content.decode()
 
-    assert response["Content-Disposition"].startswith('attachment; filename="benchmark-2025')
+    assert response["Content-Disposition"].startswith('attachment; filename="benchmark-20')
     assert "OpenAI gpt-4o-mini is faster by 4" in page and page.count('class="drawing"') > 5
     assert not re.search(r"<script|<link(?! rel=\"icon\" href=\"data:)|@import|src=|url\(", page)
     assert set(re.findall(r"https?://[^\"\s]*", page)) == set()
@@ -149,7 +144,7 @@ def test_a_program_reads_runs_and_their_samples(alice: User, bob: User, client: 
         OPENAI.model,
         GOOGLE.model,
     ]
-    assert one["verdicts"][0]["verdict"] == "faster" and one["schema_version"] == 2
+    assert one["verdicts"][0]["verdict"] == "faster" and one["schema_version"] == 3
     assert samples["count"] == 40 and [row["order"] for row in samples["results"]] == [0, 1, 2]
     assert samples["results"][0]["cost_usd"] == "0.000010000"
 

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from benchmarks.options import BadOption, add_options, wanted_models
+from benchmarks.options import BadOption, add_options, wanted
 from benchmarks.plan import Contender, Plan
 from benchmarks.prompts import PROMPTS
 from benchmarks.tests.samples import ANTHROPIC, GOOGLE, OPENAI
@@ -57,15 +57,16 @@ def parse(*arguments: str) -> argparse.Namespace:
 def test_models_are_added_to_the_providers_that_they_belong_to() -> None:
     options = parse("--models", "openai=gpt-4o", "openai=gpt-5", "--providers", "openai,google")
 
-    assert wanted_models(options.providers, options.models) == {
-        "openai": ("gpt-4o", "gpt-5"),
-        "google": ("",),
-    }
+    assert wanted(options.providers, options.models) == [
+        Contender("openai", "gpt-4o"),
+        Contender("openai", "gpt-5"),
+        Contender("google", ""),
+    ]
 
 
 def test_a_model_of_a_provider_that_is_left_out_is_refused() -> None:
     with pytest.raises(BadOption, match="google"):
-        wanted_models(("openai",), [("google", "gemini-2.5-pro")])
+        wanted(("openai",), [("google", "gemini-2.5-pro")])
 
 
 @pytest.mark.parametrize(

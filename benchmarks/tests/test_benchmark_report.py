@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from benchmarks import report
-from benchmarks.measure import Sample
+from benchmarks.keys import gather, of_simulator
 from benchmarks.plan import Contender
-from benchmarks.simulation import Truth
+from benchmarks.run import Source
+from benchmarks.sample import Sample, Truth
 from benchmarks.tests.samples import ANTHROPIC, GOOGLE, OPENAI, run_of, sample
 
 
@@ -60,7 +61,7 @@ def test_failures_are_said_once_with_their_number() -> None:
 
 def test_simulated_figures_are_marked_wherever_they_are_shown() -> None:
     run = run_of(sample(truth=Truth(499.0, 998.5)), simulated=True)
-    said = "\n".join([*report.title(run.keys), *report.results(run)])
+    said = "\n".join([*report.title(run.any_simulated), *report.results(run)])
 
     for marked in (
         "BYOM Performance Benchmark (simulated)",
@@ -78,11 +79,12 @@ def test_real_figures_carry_no_such_mark() -> None:
 
 
 def test_keys_are_listed_with_the_reason_for_those_that_are_missing() -> None:
-    keys = run_of(sample(), skipped={"google": "GOOGLE_API_KEY is not set"}).keys
+    wanted = [Contender("openai", ""), Contender("openai_compatible", "")]
+    keys = gather(Source.SIMULATOR, of_simulator("http://mine"), wanted)
 
     assert list(report.available_keys(keys))[1:3] == [
-        "  ✓ OpenAI",
-        "  ✗ Google Gemini: skipped, GOOGLE_API_KEY is not set",
+        "  ✓ OpenAI (simulated)",
+        "  ✗ OpenAI-compatible server: skipped, name a model: --models openai_compatible=…",
     ]
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from benchmarks.prompts import PROMPTS
 from benchmarks.results import BadOutput, destination, document, save
-from benchmarks.simulation import Truth
+from benchmarks.sample import Truth
 from benchmarks.tests.samples import ANTHROPIC, OPENAI, STARTED, run_of, sample
 
 NAME = "benchmark_results_20250117_143522.json"
@@ -60,7 +60,7 @@ def test_a_document_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path
 
 
 def test_a_sample_says_what_was_asked_and_what_came() -> None:
-    taken = sample(prepare_ms=2.0, truth=Truth(480.0, 990.0), last_token_ms=995.0)
+    taken = sample(seconds=0.998, truth=Truth(480.0, 990.0), ttft_ms=498.0)
     (row,) = document(run_of(taken, simulated=True))["samples"]
 
     assert (row["provider"], row["model"]) == ("openai", "gpt-4o-mini")
@@ -68,7 +68,7 @@ def test_a_sample_says_what_was_asked_and_what_came() -> None:
     assert (row["time_s"], row["latency_ms"], row["ttft_ms"]) == (0.998, 998.0, 498.0)
     assert (row["true_latency_ms"], row["true_ttft_ms"]) == (990.0, 480.0)
     assert (row["cost_usd"], row["status"]) == ("0.000010", "ok")
-    assert row["record_id"] == str(taken.record.pk)
+    assert row["record_id"] == str(taken.record_id)
 
 
 def test_an_unknown_price_is_null_and_never_zero() -> None:

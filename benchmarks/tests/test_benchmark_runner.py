@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 
-from benchmarks.keys import Keys, Source, gather, of_simulator, of_user
-from benchmarks.measure import Sample
+from benchmarks import store
+from benchmarks.execution import execute
+from benchmarks.keys import Keys, gather, of_simulator, of_user
+from benchmarks.models import RunStatus
 from benchmarks.plan import Contender, Plan, Step
 from benchmarks.prompts import PROMPTS, Prompt
-from benchmarks.runner import Run, execute
+from benchmarks.run import Run, Source
+from benchmarks.sample import Sample
 from benchmarks.simulation import timing
 from benchmarks.simulator.server import SimulatorProcess
 from benchmarks.summary import harness_error
 from benchmarks.tests.samples import OPENAI
 from credentials.tests.factories import CredentialFactory
-from usage.ledger import Caller
-from usage.models import Surface, UsageRecord
+from usage.models import UsageRecord
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
-WANTED = {"openai": ("",), "google": ("",), "anthropic": ("",)}
+WANTED = ("openai", "google", "anthropic")
 SIMPLE = (PROMPTS[0],)
 
 
@@ -49,19 +53,20 @@ def process() -> Iterator[SimulatorProcess]:
         yield started
 
 
-def run_with(keys: Keys, caller: Caller | None = None, stop_at: int = -1, **plan: Any) -> Run:
+def run_with(keys: Keys, owner: User | None = None, stop_at: int = -1, **plan: Any) -> Run:
     plan = {"runs": 1, "warmup": 0, "prompts": SIMPLE, "seed": 5, **plan}
-    run = Run(
-        Plan(contenders=tuple(keys.selections), **plan),
-        keys,
-        caller or Caller(surface=Surface.BENCHMARK),
+    row = store.create(
+        plan=Plan(contenders=tuple(keys.selections), **plan),
+        source=keys.source,
+        owner_id=owner.pk if owner else None,
+        simulated=keys.simulated,
     )
-    execute(run, Silence(stop_at))
-    return run
+    return execute(row.pk, keys=keys, progress=Silence(stop_at))
 
 
-def simulated(url: str, **wanted: tuple[str, ...]) -> Keys:
-    return gather(Source.SIMULATOR, of_simulator(url), wanted or WANTED)
+def simulated(url: str, *providers: str) -> Keys:
+    wanted = [Contender(provider, "") for provider in providers or WANTED]
+    return gather(Source.SIMULATOR, of_simulator(url), wanted)
 
 
 def with_key(keys: Keys, provider: str, key: str) -> Keys:
@@ -75,12 +80,12 @@ def with_key(keys: Keys, provider: str, key: str) -> Keys:
 
 def test_each_call_has_its_row_in_the_ledger(alice: User, simulator: Any) -> None:
     own = {name: CredentialFactory.create(owner=alice, provider=name) for name in WANTED}
-    caller = Caller(surface=Surface.BENCHMARK, user_id=alice.pk)
+    wanted = [Contender(provider, "") for provider in WANTED]
 
-    run = run_with(gather(Source.USER, of_user(alice), WANTED), caller, warmup=1)
+    run = run_with(gather(Source.USER, of_user(alice), wanted), alice, warmup=1)
 
     rows = UsageRecord.objects.all()
-    assert {row.pk for row in rows} == {sample.record.pk for sample in run.samples}
+    assert {row.pk for row in rows} == {sample.record_id for sample in run.samples}
     assert len(rows) == 6 and len(run.cold) == len(run.measured) == 3
     for row in rows:
         assert (row.surface, row.user_id, row.paid_by) == ("benchmark", alice.pk, "user")
@@ -103,10 +108,11 @@ def test_what_is_measured_is_what_the_simulator_did(process: SimulatorProcess) -
 
 
 def test_the_clock_starts_when_the_request_leaves(process: SimulatorProcess) -> None:
-    (sample,) = run_with(simulated(process.url, openai=("",))).samples
+    (sample,) = run_with(simulated(process.url, "openai")).samples
 
+    row = UsageRecord.objects.get(pk=sample.record_id)
     assert sample.prepare_ms > 0
-    assert sample.latency_ms == pytest.approx(sample.record.latency_ms - sample.prepare_ms)
+    assert sample.latency_ms == pytest.approx(row.latency_ms - sample.prepare_ms)
 
 
 def test_a_failed_call_is_a_sample_and_is_not_tried_again(simulator: Any) -> None:
@@ -117,16 +123,16 @@ def test_a_failed_call_is_a_sample_and_is_not_tried_again(simulator: Any) -> Non
     assert len(run.samples) == len(simulator.app.log) == 6
     for sample in failed:
         assert "Gemini" in sample.error and sample.truth is None
-        row = UsageRecord.objects.get(pk=sample.record.pk)
+        row = UsageRecord.objects.get(pk=sample.record_id)
         assert (row.status, row.error_code, row.retries) == ("error", "overloaded", 0)
 
 
 def test_a_silence_longer_than_the_timeout_is_a_failure(simulator: Any) -> None:
-    keys = with_key(simulated(simulator.url, openai=("",)), "openai", "sk-sim-hang-abcdefgh")
+    keys = with_key(simulated(simulator.url, "openai"), "openai", "sk-sim-hang-abcdefgh")
 
     (sample,) = run_with(keys, timeout=0.2).samples
 
-    assert sample.record.error_code == "timeout" and 200 <= sample.latency_ms < 5_000
+    assert sample.error_code == "timeout" and 200 <= sample.latency_ms < 5_000
 
 
 def test_a_key_that_can_not_be_used_takes_its_provider_out_of_the_run(simulator: Any) -> None:
@@ -137,17 +143,69 @@ def test_a_key_that_can_not_be_used_takes_its_provider_out_of_the_run(simulator:
 
 
 def test_several_calls_at_a_time_are_each_timed_from_their_own_departure(simulator: Any) -> None:
-    run = run_with(simulated(simulator.url), runs=3, concurrency=4)
+    run = run_with(simulated(simulator.url), runs=3, levels=(4,))
 
     assert sorted(sample.step.order for sample in run.samples) == list(range(9))
     for sample in run.samples:
         assert sample.truth is not None and sample.latency_ms >= sample.truth.latency_ms
 
 
-def test_ctrl_c_keeps_what_has_been_measured(simulator: Any) -> None:
-    run = run_with(simulated(simulator.url), stop_at=2)
+def test_a_run_that_was_interrupted_goes_on_where_it_was(simulator: Any) -> None:
+    keys = simulated(simulator.url)
+    stopped = run_with(keys, stop_at=2, runs=2)
 
-    assert run.interrupted and len(run.samples) == 2 and run.finished_at is not None
+    assert stopped.status == RunStatus.INTERRUPTED and stopped.finished_at is not None
+    assert 2 <= len(stopped.samples) < 6
+    store.reopen(stopped.id)
+    whole = execute(stopped.id, keys=keys)
+    assert whole.status == RunStatus.COMPLETED
+    assert sorted(sample.step.order for sample in whole.samples) == list(range(6))
+    assert whole.samples[:2] == stopped.samples[:2]
+    with pytest.raises(store.NotResumable, match="Nothing is left"):
+        store.reopen(stopped.id)
+
+
+def test_a_run_that_waits_is_cancelled_at_once(simulator: Any) -> None:
+    keys = simulated(simulator.url, "openai")
+    plan = Plan(contenders=tuple(keys.selections), seed=1)
+    row = store.create(plan=plan, source=keys.source, owner_id=None, simulated=keys.simulated)
+
+    assert store.cancel(row.pk)
+    assert execute(row.pk, keys=keys).status == RunStatus.CANCELLED
+    assert not store.cancel(row.pk) and len(simulator.app.log) == 0
+
+
+def test_a_run_that_is_under_way_stops_after_the_calls_under_way(
+    simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.journal.HEARTBEAT_SECONDS", 0.001)
+    keys = simulated(simulator.url, "openai")
+    plan = Plan(contenders=tuple(keys.selections), seed=1, runs=500, prompts=SIMPLE)
+    row = store.create(plan=plan, source=keys.source, owner_id=None, simulated=keys.simulated)
+
+    class Impatient(Silence):
+        def finished(self, sample: Sample) -> None:
+            if sample.step.order == 1:
+                cancelling.submit(store.cancel, row.pk).result()
+
+    with ThreadPoolExecutor(1) as cancelling:
+        run = execute(row.pk, keys=keys, progress=Impatient())
+        cancelling.submit(connections.close_all).result()
+
+    assert run.status == RunStatus.CANCELLED and 2 <= len(run.samples) < 501
+    row.refresh_from_db()
+    assert (row.done, row.total) == (len(run.samples), 501)
+
+
+def test_a_stored_run_needs_nothing_but_its_row(alice: User, simulator: Any) -> None:
+    CredentialFactory.create(owner=alice, provider="openai")
+    keys = gather(Source.USER, of_user(alice), [Contender("openai", "")])
+    plan = Plan(contenders=tuple(keys.selections), seed=1, runs=1, warmup=0, prompts=SIMPLE)
+    row = store.create(plan=plan, source=keys.source, owner_id=alice.pk, simulated=keys.simulated)
+
+    run = execute(row.pk)
+
+    assert run.status == RunStatus.COMPLETED and [one.ok for one in run.samples] == [True]
 
 
 def test_the_same_seed_asks_the_simulator_for_the_same_delays() -> None:

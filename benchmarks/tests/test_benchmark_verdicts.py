@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from asgiref.sync import async_to_sync
 
 from benchmarks import report
-from benchmarks.budget import BudgetReached, Purse, most_of_call, most_of_plan
+from benchmarks.budget import most_of_call, most_of_plan
 from benchmarks.csv_file import save_csv
-from benchmarks.measure import Sample
 from benchmarks.plan import Contender, Plan
 from benchmarks.prompts import PROMPTS
 from benchmarks.results import document
-from benchmarks.simulation import Truth
+from benchmarks.sample import Sample, Truth
 from benchmarks.slo import Slo, read_slo
 from benchmarks.tests.samples import ANTHROPIC, GOOGLE, OPENAI, run_of, sample
 from benchmarks.verdicts import verdicts
@@ -94,28 +90,6 @@ def test_the_most_that_a_plan_can_cost_is_the_sum_of_its_calls() -> None:
     assert one is not None and most_of_plan(plan) == 3 * one
     unknown = replace(plan, contenders=(OPENAI, Contender("openai", "my-own-model")))
     assert most_of_plan(unknown) is None
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("error", "calls"), [("", 3), ("overloaded", 2)])
-def test_a_purse_never_gives_more_than_it_holds(error: str, calls: int) -> None:
-    """A call that failed counts with all that was set aside; a good one gives back the rest."""
-    taken = sample(cost="0.000010", error=error)
-    most = most_of_call(OPENAI, PROMPTS[0], 1024)
-    assert most is not None
-
-    async def spend(purse: Purse) -> int:
-        done = 0
-        with suppress(BudgetReached):
-            while done < 99:
-                async with purse.reserved(taken.step) as into:
-                    into.append(taken)
-                done += 1
-        return done
-
-    limit = most * 2 if error else most + Decimal("0.000025")
-    plan = Plan(contenders=(OPENAI,), seed=1, max_cost=limit)
-    assert async_to_sync(spend)(Purse(plan)) == calls
 
 
 def test_a_cell_of_the_csv_file_is_never_a_formula(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,20 +18,21 @@ from django.utils import timezone
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks import report, results
+from benchmarks import report, results, store
 from benchmarks.baseline import BadBaseline, Baseline, load
 from benchmarks.budget import unpriced
 from benchmarks.changes import changes
 from benchmarks.csv_file import csv_destination, save_csv
-from benchmarks.history import keep
-from benchmarks.keys import Keys, Source, gather, of_environment, of_simulator, of_user
-from benchmarks.options import BadOption, add_options, wanted_models
-from benchmarks.plan import Plan
+from benchmarks.execution import execute, keys_of
+from benchmarks.keys import Keys, gather, of_environment, of_simulator, of_user
+from benchmarks.models import BenchmarkRun, RunStatus
+from benchmarks.options import BadOption, add_options, wanted
+from benchmarks.plan import Contender, Plan
+from benchmarks.plan_json import plan_from_json
 from benchmarks.progress import progress_on
-from benchmarks.runner import Run, execute
+from benchmarks.rows import bare
+from benchmarks.run import Run, Source
 from benchmarks.simulator.server import SimulatorProcess
-from usage.ledger import Caller
-from usage.models import Surface
 
 USAGE, FAILED, BUDGET, INTERRUPTED = 2, 1, 3, 130
 NO_KEYS = """There is no key to measure with. Set OPENAI_API_KEY, GOOGLE_API_KEY or \
@@ -48,29 +51,58 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.ending = ""
         console = Console(file=cast(IO[str], self.stdout), highlight=False)
-        wanted = _wanted(options)
+        wanted_ones = _wanted(options)
         if options["fail_on_regression"] and not options["compare"]:
             raise CommandError("--fail-on-regression needs --compare.", returncode=USAGE)
         _refuse_unmigrated()
+        earlier = _resumed(options["resume"])
         path = _destination(options["output"])
         csv_path = _csv_destination(options["csv"])
-        with _keys(options, wanted) as (keys, caller):
-            _print(console, report.title(keys))
+        with _keys(options, wanted_ones, earlier) as (keys, owner_id):
+            _print(console, report.title(bool(keys.simulated)))
             _print(console, report.available_keys(keys))
             if not keys.selections:
                 raise CommandError(NO_KEYS, returncode=USAGE)
-            plan = _plan(keys, options)
+            baseline = _baseline(options["compare"], owner_id)
+            plan = plan_from_json(earlier.plan) if earlier else _plan(keys, options)
+            plan = replace(plan, max_cost=options["max_cost"] or plan.max_cost)
             _refuse_unpriced(plan)
-            _print(console, report.estimate(plan))
-            baseline = _baseline(options["compare"], caller)
-            run = Run(plan, keys, caller, slo=options["slo"], baseline=baseline)
-            _execute(console, run, path)
+            _print(console, report.estimate(plan, earlier.done if earlier else 0))
+            row = _reopened(earlier, options) if earlier else _created(plan, keys, owner_id)
+            run = _execute(console, row, keys, plan, path)
+        run.baseline = baseline
         _finish(console, run, path, csv_path, options["fail_on_regression"])
 
 
-def _wanted(options: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def _resumed(run_id: uuid.UUID | None) -> BenchmarkRun | None:
+    if run_id is None:
+        return None
+    found = BenchmarkRun.objects.filter(pk=run_id).first()
+    if found is None:
+        raise CommandError(f"--resume: there is no run {run_id}.", returncode=USAGE)
+    return found
+
+
+def _created(plan: Plan, keys: Keys, owner_id: Any) -> BenchmarkRun:
+    return store.create(
+        plan=plan,
+        source=keys.source,
+        owner_id=owner_id,
+        simulated=keys.simulated,
+        skipped=keys.skipped,
+    )
+
+
+def _reopened(earlier: BenchmarkRun, options: dict[str, Any]) -> BenchmarkRun:
     try:
-        return wanted_models(options["providers"], options["models"])
+        return store.reopen(earlier.pk, max_cost=options["max_cost"])
+    except store.NotResumable as error:
+        raise CommandError(f"--resume: {error}", returncode=USAGE) from None
+
+
+def _wanted(options: dict[str, Any]) -> list[Contender]:
+    try:
+        return wanted(options["providers"], options["models"])
     except BadOption as error:
         raise CommandError(str(error), returncode=USAGE) from None
 
@@ -102,9 +134,9 @@ def _csv_destination(name: str | None) -> Path | None:
         raise CommandError(f"--csv: {error}", returncode=USAGE) from None
 
 
-def _baseline(text: str | None, caller: Caller) -> Baseline | None:
+def _baseline(text: str | None, owner_id: Any) -> Baseline | None:
     try:
-        return load(text, owner_id=caller.user_id) if text else None
+        return load(text, owner_id=owner_id) if text else None
     except BadBaseline as error:
         raise CommandError(f"--compare: {error}", returncode=USAGE) from None
 
@@ -120,19 +152,22 @@ def _refuse_unpriced(plan: Plan) -> None:
 
 @contextmanager
 def _keys(
-    options: dict[str, Any], wanted: dict[str, tuple[str, ...]]
-) -> Iterator[tuple[Keys, Caller]]:
-    """The keys, and the simulator for as long as it is needed."""
-    caller = Caller(surface=Surface.BENCHMARK)
-    if options["simulate"]:
+    options: dict[str, Any], wanted_ones: list[Contender], earlier: BenchmarkRun | None
+) -> Iterator[tuple[Keys, Any]]:
+    """The keys and whose they are, and the simulator for as long as it is needed. A run that is
+    resumed goes on with keys of the same kind and person."""
+    if earlier:
+        run = bare(earlier)
+        with keys_of(run) as keys:
+            yield keys, run.owner_id
+    elif options["simulate"]:
         with SimulatorProcess() as simulator:
-            yield gather(Source.SIMULATOR, of_simulator(simulator.url), wanted), caller
+            yield gather(Source.SIMULATOR, of_simulator(simulator.url), wanted_ones), None
     elif options["user"] is not None:
         user = _user(options["user"])
-        caller = Caller(surface=Surface.BENCHMARK, user_id=user.pk)
-        yield gather(Source.USER, of_user(user), wanted), caller
+        yield gather(Source.USER, of_user(user), wanted_ones), user.pk
     else:
-        yield gather(Source.ENVIRONMENT, of_environment, wanted), caller
+        yield gather(Source.ENVIRONMENT, of_environment, wanted_ones), None
 
 
 def _user(name: str) -> Any:
@@ -155,20 +190,21 @@ def _plan(keys: Keys, options: dict[str, Any]) -> Plan:
         warmup=options["warmup"],
         max_tokens=options["max_tokens"],
         timeout=options["timeout"],
-        concurrency=options["concurrency"],
+        levels=options["concurrency"],
         max_cost=options["max_cost"],
+        slo=options["slo"],
     )
 
 
-def _execute(console: Console, run: Run, path: Path) -> None:
+def _execute(console: Console, row: BenchmarkRun, keys: Keys, plan: Plan, path: Path) -> Run:
     """Should anything break half-way, what has been paid for is saved first."""
     try:
-        with progress_on(console, run.plan) as progress:
-            execute(run, progress)
+        with progress_on(console, plan) as progress:
+            return execute(row.pk, keys=keys, progress=progress)
     except Exception:
-        run.interrupted = True
-        if run.samples:
-            results.save(path, results.document(run))
+        broken = store.run_of(row.pk)
+        if broken.samples:
+            results.save(path, results.document(broken))
         raise
 
 
@@ -182,12 +218,11 @@ def _finish(
         saved, trouble = results.save(path, results.document(run)), ""
     except OSError as error:
         saved, trouble = path, f"The results could not be saved to {path}: {error.strerror}."
-    kept = _keep(run)
     _print(console, report.results(run))
     if trouble:
         raise CommandError(trouble, returncode=FAILED)
     console.print(Text(f"\n✓ Results saved to: {saved}"), soft_wrap=True)
-    console.print(Text(kept), soft_wrap=True)
+    console.print(Text(f"✓ Kept as run: {run.id}"), soft_wrap=True)
     if csv_path:
         _save_csv(console, run, csv_path)
     _raise_for_status(run)
@@ -195,19 +230,16 @@ def _finish(
         raise CommandError("Something has become slower or dearer.", returncode=FAILED)
 
 
-def _keep(run: Run) -> str:
-    try:
-        return f"✓ Kept as run: {keep(run).pk}"
-    except DatabaseError as error:
-        return f"✗ Not kept in the database: {type(error).__name__}"
-
-
 def _raise_for_status(run: Run) -> None:
-    if run.interrupted:
-        raise CommandError("Stopped: these are the results so far.", returncode=INTERRUPTED)
-    if run.out_of_money:
+    goes_on = f"Go on with --resume {run.id}"
+    if run.status in (RunStatus.INTERRUPTED, RunStatus.CANCELLED):
         raise CommandError(
-            f"Stopped, with the results so far: {run.out_of_money}", returncode=BUDGET
+            f"Stopped: these are the results so far. {goes_on}.", returncode=INTERRUPTED
+        )
+    if run.status == RunStatus.OUT_OF_MONEY:
+        raise CommandError(
+            f"Stopped, with the results so far: {run.error} {goes_on} --max-cost USD.",
+            returncode=BUDGET,
         )
     if not any(sample.ok for sample in run.samples):
         raise CommandError(
@@ -227,9 +259,9 @@ def _save_csv(console: Console, run: Run, path: Path) -> None:
 
 
 def _nothing_measured(run: Run) -> CommandError:
-    if run.out_of_money:
-        return CommandError(f"Stopped: {run.out_of_money}", returncode=BUDGET)
-    if run.interrupted:
+    if run.status == RunStatus.OUT_OF_MONEY:
+        return CommandError(f"Stopped: {run.error}", returncode=BUDGET)
+    if run.status in (RunStatus.INTERRUPTED, RunStatus.CANCELLED):
         return CommandError("Stopped before anything was measured.", returncode=INTERRUPTED)
     reasons = " ".join(run.refused.values())
     return CommandError(f"None of the keys can be used. {reasons}", returncode=USAGE)

@@ -1,0 +1,79 @@
+"""Carrying out a run that stands in the database, here and now: from the command line as from a
+background task. Safe to call twice and at the same time: a shard is in one process's hands."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from benchmarks import store
+from benchmarks.keys import Keys, gather, of_environment, of_simulator, of_user
+from benchmarks.models import BenchmarkRun, RunStatus
+from benchmarks.rows import bare
+from benchmarks.run import Run, Source
+from benchmarks.runner import Progress, Silent, Work, carry_out
+from benchmarks.simulator.server import SimulatorProcess
+from usage.ledger import Caller
+from usage.models import Surface
+
+logger = logging.getLogger(__name__)
+
+
+def execute(
+    run_id: uuid.UUID, *, keys: Keys | None = None, progress: Progress | None = None
+) -> Run:
+    """Makes the calls of the run that nobody else is making, until none is left, it is stopped or
+    cancelled, or its money is out. Returns all that is known of the run then.
+
+    `keys` are those of the plan's contenders; without them they are read anew. Ctrl-C stops the
+    run and is not raised. What nobody foresaw ends it as failed, and is raised.
+    """
+    run = bare(BenchmarkRun.objects.get(pk=run_id))
+    while claim := store.take(run_id):
+        with nullcontext(keys) if keys else keys_of(run) as usable:
+            work = Work(
+                plan=run.plan,
+                keys=usable,
+                caller=Caller(surface=Surface.BENCHMARK, user_id=run.owner_id),
+                claim=claim,
+                progress=progress or Silent(),
+            )
+            _carry_out(work)
+        if not work.goes_on:
+            break
+    store.finish(run_id)
+    return store.run_of(run_id)
+
+
+def _carry_out(work: Work) -> None:
+    try:
+        carry_out(work)
+    except Exception as error:
+        work.stop(RunStatus.FAILED, f"It broke off: {type(error).__name__}.")
+        raise
+    finally:
+        try:
+            store.end(work.claim, work.ends_as, work.error)
+        except store.ClaimLost:
+            logger.warning("A shard of run %s went into other hands.", work.claim.run_id)
+
+
+@contextmanager
+def keys_of(run: Run) -> Iterator[Keys]:
+    """The keys of a run's contenders, read anew; the simulator runs meanwhile, if it is needed."""
+    if run.source == Source.SIMULATOR:
+        with SimulatorProcess() as simulator:
+            yield gather(run.source, of_simulator(simulator.url), run.plan.contenders)
+    elif run.source == Source.USER:
+        yield gather(run.source, of_user(_owner(run.owner_id)), run.plan.contenders)
+    else:
+        yield gather(run.source, of_environment, run.plan.contenders)
+
+
+def _owner(owner_id: Any) -> Any:
+    return get_user_model().objects.get(pk=owner_id)
