@@ -10,6 +10,7 @@ costs a few failing calls and no shared state.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -88,6 +89,16 @@ class Breaker:
     def worked(self, selection: Selection) -> None:
         with self._lock:
             self._troubles.pop(_key(selection), None)
+
+    def suspended(self) -> Counter[str]:
+        """How many keys are suspended now, by provider."""
+        with self._lock:
+            now = self._clock()
+            return Counter(
+                provider
+                for (_, provider), trouble in self._troubles.items()
+                if trouble.failures >= FAILURES and trouble.until > now
+            )
 
     def clear(self) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""What happens to sessions when something they need goes."""
+"""What happens to sessions when something they need goes, and what the breaker tells /metrics."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import Any
 from django.dispatch import receiver
 from django.utils import timezone
 
+from agents.breaker import breaker
 from agents.models import AgentSession, SessionStatus
 from agents.running import stop
 from credentials.models import LLMCredential
 from credentials.signals import credential_ended
+from providers import registry
+from usage.metrics import SUSPENDED
+from usage.models import UsageRecord
+from usage.signals import call_settled, metrics_read
 
 
 @receiver(credential_ended)
@@ -22,3 +27,18 @@ def end_sessions(sender: Any, credential: LLMCredential, reason: str, **kwargs: 
     ended = going.update(status=SessionStatus.TERMINATED, reason=reason, updated_at=timezone.now())
     stop(running)
     return ended
+
+
+@receiver(metrics_read)
+def tell_suspended(sender: Any, **kwargs: Any) -> None:
+    """Looked up, as a suspension ends by itself. Each process knows its own."""
+    found = breaker.suspended()
+    for provider in registry.names():
+        SUSPENDED.labels(provider).set(found[provider])
+
+
+@receiver(call_settled)
+def tell_suspended_on_failure(sender: Any, record: UsageRecord, **kwargs: Any) -> None:
+    """So that other processes' /metrics know too, without waiting for this one to be asked."""
+    if record.error_code:
+        tell_suspended(sender)

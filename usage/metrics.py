@@ -15,6 +15,7 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
     multiprocess,
@@ -22,7 +23,7 @@ from prometheus_client import (
 
 from credentials.signals import secret_revealed
 from usage.models import Status, UsageRecord
-from usage.signals import call_refused, call_settled
+from usage.signals import call_refused, call_settled, metrics_read
 
 BY_CALL = ("provider", "model", "surface", "status")
 BY_MODEL = ("provider", "model", "surface")
@@ -44,10 +45,15 @@ REVEALS = Counter("byom_vault_reveals", "Keys opened, by purpose.", ("purpose",)
 LEDGER_LAG = Histogram(
     "byom_ledger_lag_seconds", "From the end of a call to its ledger row.", buckets=LAG_SECONDS
 )
+SUSPENDED = Gauge(
+    "byom_suspended_keys", "Keys that no call goes out on for now, as calls kept failing.",
+    ("provider",), multiprocess_mode="livesum",
+)  # fmt: skip
 
 
 def exposition() -> bytes:
     """Everything counted so far, in Prometheus' text format."""
+    metrics_read.send_robust(exposition)
     if not settings.METRICS_DIR:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()

@@ -3,6 +3,7 @@ is logged and never keeps a call from its row.
 
 `call_settled`: `record` (UsageRecord, durable), `lag` (seconds from the call's end to its row).
 `call_refused`: `error` (usage.admission.NotAdmitted); nothing was sent and there is no row.
+`metrics_read`: before /metrics answers, for figures that are looked up rather than counted.
 """
 
 from __future__ import annotations
@@ -11,3 +12,4 @@ from django.dispatch import Signal
 
 call_settled = Signal()
 call_refused = Signal()
+metrics_read = Signal()

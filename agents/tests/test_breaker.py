@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from rest_framework.test import APIClient
 
 from agents.breaker import COOL_DOWN, FAILURES, WINDOW, Breaker, Suspended
 from agents.clients import Selection
+from agents.tests.test_turns import say, start
+from credentials.tests.factories import CredentialFactory
 from providers.errors import AuthenticationFailed, Overloaded, RateLimited, Unsupported
 from usage.ledger import Payer
+from usage.metrics import exposition
 
 
 class Clock:
@@ -125,3 +133,36 @@ def test_what_was_never_sent_says_nothing(breaker: Breaker) -> None:
 
     with pytest.raises(Suspended):
         breaker.check(of())
+
+
+def test_metrics_tell_how_many_keys_are_suspended_now(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    trouble = Breaker(clock)
+    monkeypatch.setattr("agents.receivers.breaker", trouble)
+    fail(trouble)
+    assert 'byom_suspended_keys{provider="openai"} 1.0' in exposition().decode()
+    assert 'byom_suspended_keys{provider="google"} 0.0' in exposition().decode()
+
+    clock.now += COOL_DOWN
+    assert 'byom_suspended_keys{provider="openai"} 0.0' in exposition().decode()
+
+
+@pytest.mark.django_db
+def test_a_suspended_key_is_said_by_api_and_page(
+    api: APIClient, alice: User, client: Client, simulator: Any, no_retry_waits: None
+) -> None:
+    key = CredentialFactory.create(owner=alice, key="sk-sim-529-1234567890")
+    session = start(api, credential_id=str(key.pk))
+    say(api, session)  # four tries
+    say(api, session)  # four more, the first of which suspends the key
+    refused = say(api, session)
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "suspended")
+    assert 0 < refused.json()["retry_after"] <= COOL_DOWN
+    assert "Retry-After" in refused.headers
+    client.force_login(alice)
+    page = client.get(f"/chat/{session}/").content.decode()
+    assert "The key is suspended for a while" in page
+    assert "Calls to OpenAI on this key have failed several times in a row" in page
+    assert f"/keys/{key.pk}/" in page
