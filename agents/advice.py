@@ -48,6 +48,9 @@ _BY_CODE: dict[str, tuple[str, str, str]] = {
     "timeout": ("The provider took too long", "", ""),
     "connection_failed": ("The provider can’t be reached", "", ""),
     "stream_broken": ("The answer broke off", "", ""),
+    "unsupported": ("The provider can’t do this", *_NEW),
+    "tool_server_failed": ("A tool server did not answer", "Look at your tool servers", "servers"),
+    "tool_server_denied": ("A tool server refused", "Look at your tool servers", "servers"),
     "suspended": ("The key is suspended for a while", *_KEY),
     "cut_off": ("The answer was cut off", "", ""),
     "connection_lost": ("The connection broke", "", ""),
@@ -67,11 +70,12 @@ def advice_for(session: AgentSession) -> dict[str, dict[str, str]]:
 
 
 def last_advice(session: AgentSession) -> dict[str, str]:
-    """The card for how the session's last turn ended."""
+    """The card for how the session's last turn ended, with the provider's request id."""
     cards = advice_for(session)
     failed = UsageRecord.objects.filter(session_id=session.pk, status=Status.ERROR)
-    code = failed.order_by("-created_at").values_list("error_code", flat=True).first() or ""
-    return cards.get(code, cards[""])
+    last = failed.order_by("-created_at").values_list("error_code", "request_id").first()
+    code, request_id = last or ("", "")
+    return {**cards.get(code, cards[""]), "request_id": request_id}
 
 
 def _links(session: AgentSession) -> dict[str, str]:
@@ -83,5 +87,6 @@ def _links(session: AgentSession) -> dict[str, str]:
         "add": reverse("credentials:add"),
         "new": reverse("agents:new"),
         "policy": reverse("agents:policy"),
+        "servers": reverse("agents:tool-servers"),
         "usage": reverse("usage:usage"),
     }

@@ -63,7 +63,7 @@ class SessionViewSet(
 
     @action(detail=True, methods=["get", "post"])
     def messages(self, request: Request, pk: str) -> HttpResponseBase:
-        """GET: all messages. POST `{"content": …, "images": [], "stream": false}`: one turn."""
+        """GET: all messages. POST `{"content": …, "stream": false}` and more: one turn."""
         session = self.get_object()
         if request.method == "GET":
             rows = session.messages.select_related("record")
@@ -76,6 +76,8 @@ class SessionViewSet(
             surface=Surface.API,
             token=request.auth if isinstance(request.auth, AccessToken) else None,
             images=[Image(**image) for image in body.validated_data["images"]],
+            params=body.validated_data["params"],
+            fallback=body.validated_data["fallback"],
         )
         if body.validated_data["stream"]:
             return event_stream(turn)

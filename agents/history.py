@@ -32,10 +32,12 @@ def next_request(
     provider: str,
     model: str,
     defaults: Mapping[str, Any],
+    params: Mapping[str, Any] | None = None,
     tools: Sequence[Tool] = (),
 ) -> ChatRequest:
-    """The session's next call. Its parameters win over `defaults`, those of the credential."""
-    params = {**defaults, **session.params}
+    """The session's next call. `params`, those of the message, win over the session's, and these
+    over `defaults`, those of the credential."""
+    params = {**defaults, **session.params, **(params or {})}
     rows = session.messages.for_model()
     messages = answered([row.neutral(provider) for row in rows])
     window = context_window(provider, model) or UNKNOWN_WINDOW

@@ -49,7 +49,8 @@ class Event:
 @dataclass(slots=True)
 class Turn:
     """A turn that has been let in. `text` is what the model has said in the step under way, of
-    which nothing is stored yet; `records` are the ledger's rows of the steps before."""
+    which nothing is stored yet; `params` and `fallback` are those of its message; `records` are
+    the ledger's rows of the steps before."""
 
     id: uuid.UUID
     session: AgentSession
@@ -58,6 +59,8 @@ class Turn:
     caller: Caller
     user_message: Message
     chosen: Chosen
+    params: Mapping[str, Any] = field(default_factory=dict)
+    fallback: Sequence[Mapping[str, Any]] = ()
     step: int = 0
     call_id: uuid.UUID | None = None
     text: str = ""
@@ -90,7 +93,7 @@ async def _step(turn: Turn, stop: Stop, toolbox: Toolbox) -> AsyncGenerator[Even
         selection=turn.selection,
         request=turn.request,
         entry=entry,
-        fallback=[partial(_fallback, turn, choice) for choice in turn.session.fallback],
+        fallback=[partial(_fallback, turn, choice) for choice in turn.fallback],
     )
     async with aclosing(events):
         while event := await stop.unless(lambda: anext(events, None)):
@@ -149,12 +152,13 @@ def request_for(turn: Turn, selection: Selection) -> ChatRequest:
         provider=selection.provider,
         model=selection.model,
         defaults=selection.credential.params if selection.credential else {},
+        params=turn.params,
         tools=turn.request.tools,
     )
 
 
 def _fallback(turn: Turn, choice: Mapping[str, Any]) -> Plan:
-    """The turn's next call by an entry of its session's fallback chain. Raises what `select`
+    """The turn's next call by an entry of its fallback chain. Raises what `select`
     raises."""
     selection = select(user=turn.session.owner, policy=turn.session.policy, **choice)
     request = request_for(turn, selection)

@@ -78,6 +78,11 @@ class ImageWrite(serializers.Serializer[Any]):
 
 
 class MessageWrite(serializers.Serializer[Any]):
+    """`params` win over the session's for this turn; `fallback` stands in the place of its chain,
+    also an empty one."""
+
     content = serializers.CharField(max_length=MAX_TEXT)
     images = serializers.ListField(child=ImageWrite(), max_length=MAX_IMAGES, default=list)
     stream = serializers.BooleanField(default=False)
+    params = ParamsField(default=dict)
+    fallback = serializers.ListField(child=FallbackEntry(), max_length=MAX_FALLBACK, default=None)

@@ -36,11 +36,13 @@ def create_session(
     """A new session, once it is sure that a call with it could be made, by each of its `fallback`
     too: keyword arguments of `select`, in the order in which they take over.
 
-    Raises what `agents.clients.select` raises, ToolNotFound, ToolServersClosed and
-    ToolsNotSupported; then nothing is stored.
+    Raises what `agents.clients.select` raises, ToolNotFound, ToolServersClosed, ToolsNotSupported
+    and Unsupported; then nothing is stored.
     """
     first: dict[str, Any] = {"credential_id": credential_id, "provider": provider, "model": model}
-    selection = _checked(owner, first, tools=tools, policy=policy, fallback=fallback)
+    selection = _checked(
+        owner, first, params=params or {}, tools=tools, policy=policy, fallback=fallback
+    )
     return AgentSession.objects.create(
         owner=owner,
         title=title,
@@ -60,15 +62,18 @@ def _checked(
     owner: Any,
     first: Mapping[str, Any],
     *,
+    params: Mapping[str, Any],
     tools: Iterable[str],
     policy: str,
     fallback: Iterable[Mapping[str, Any]],
 ) -> Selection:
-    """The selection of the first entry, all of them being possible."""
+    """The selection of the first entry, all of them being possible. What the parameters ask for
+    and a later one lacks is no trouble: a call passes that one over."""
     chosen = choose(owner, tools)
     selections = [select(user=owner, policy=policy, **entry) for entry in (first, *fallback)]
     for selection in selections:
         ensure_able(selection, chosen)
+    ensure_able(selections[0], chosen, params=params)
     return selections[0]
 
 
@@ -105,6 +110,7 @@ def _apply(row: AgentSession, changes: Mapping[str, Any]) -> None:
     selection = _checked(
         row.owner,
         {**payer, "credential_id": payer["credential_id"] or None},
+        params=row.params,
         tools=row.tools,
         policy=row.policy,
         fallback=row.fallback,

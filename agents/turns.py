@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 from decimal import Decimal
@@ -35,9 +35,10 @@ from agents.toolbox import Chosen, choose
 from credentials.models import AccessToken
 from credentials.vault import Unreadable
 from providers import registry
-from providers.capabilities import Capability
+from providers.capabilities import Capability, lacking
 from providers.errors import ProviderError, Unsupported
-from providers.vocabulary import Image, Text
+from providers.vocabulary import ChatRequest, Image, Text
+from providers.vocabulary import Message as NeutralMessage
 from usage.admission import NotAdmitted
 from usage.ledger import Caller, receipt
 from usage.models import Surface, UsageRecord
@@ -55,9 +56,12 @@ def begin_turn(
     surface: Surface,
     token: AccessToken | None = None,
     images: Sequence[Image] = (),
+    params: Mapping[str, Any] | None = None,
+    fallback: Sequence[Mapping[str, Any]] | None = None,
 ) -> Turn:
     """Selects the key, claims the session and stores the user's message.
 
+    `params` win over the session's for this turn, `fallback` stands in the place of its chain.
     Raises what `agents.clients.select` raises, SessionEnded, TurnRunning, ToolNotFound,
     ToolServersClosed, ToolsNotSupported and Unsupported; then nothing has been stored.
     """
@@ -71,8 +75,36 @@ def begin_turn(
         policy=session.policy,
     )
     chosen = choose(session.owner, session.tools)
-    ensure_able(selection, chosen, images)
+    ensure_able(selection, chosen, images, {**session.params, **(params or {})})
+    for entry in fallback or ():
+        ensure_able(select(user=session.owner, policy=session.policy, **entry), chosen)
     turn_id = uuid.uuid4()
+    message = _claim(session, turn_id, text, images)
+    request = next_request(
+        session,
+        provider=selection.provider,
+        model=selection.model,
+        defaults=selection.credential.params if selection.credential else {},
+        params=params or {},
+        tools=[each.tool for each in chosen.built_in],
+    )
+    return Turn(
+        id=turn_id,
+        session=session,
+        selection=selection,
+        request=request,
+        caller=_caller(session, surface, token),
+        user_message=message,
+        chosen=chosen,
+        params=params or {},
+        fallback=session.fallback if fallback is None else fallback,
+    )
+
+
+def _claim(
+    session: AgentSession, turn_id: uuid.UUID, text: str, images: Sequence[Image]
+) -> Message:
+    """The stored message of a turn that holds the session now. Raises TurnRunning."""
     with transaction.atomic():
         AgentSession.objects.filter(pk=session.pk).fail_lost()
         if not AgentSession.objects.claim(session.pk, turn_id):
@@ -82,29 +114,37 @@ def begin_turn(
         if not session.title:
             session.title = text.strip().splitlines()[0][:TITLE_LENGTH]
             AgentSession.objects.filter(pk=session.pk).update(title=session.title)
-    caller = Caller(
+    return message
+
+
+def _caller(session: AgentSession, surface: Surface, token: AccessToken | None) -> Caller:
+    return Caller(
         surface=surface,
         user_id=session.owner_id,
         access_token_id=token.pk if token else None,
         session_id=session.pk,
     )
-    request = next_request(
-        session,
-        provider=selection.provider,
-        model=selection.model,
-        defaults=selection.credential.params if selection.credential else {},
-        tools=[each.tool for each in chosen.built_in],
-    )
-    return Turn(turn_id, session, selection, request, caller, message, chosen)
 
 
-def ensure_able(selection: Selection, chosen: Chosen, images: Sequence[Image] = ()) -> None:
-    """Says before the call what the provider lacks. Raises ToolsNotSupported, Unsupported."""
+def ensure_able(
+    selection: Selection,
+    chosen: Chosen,
+    images: Sequence[Image] = (),
+    params: Mapping[str, Any] | None = None,
+) -> None:
+    """Says before the call what the provider lacks, the parameters of the credential included.
+    Raises ToolsNotSupported, Unsupported."""
     row = registry.get(selection.provider)
     if (chosen.built_in or chosen.servers) and Capability.TOOLS not in row.capabilities:
         raise ToolsNotSupported(provider=row.label)
-    if images and Capability.IMAGES not in row.capabilities:
-        raise Unsupported(row.label, detail=Capability.IMAGES)
+    own = selection.credential.params if selection.credential else {}
+    asked = ChatRequest(
+        model=selection.model,
+        messages=[NeutralMessage("user", tuple(images))],
+        **{**own, **(params or {})},
+    )
+    if lack := lacking(asked, row.capabilities):
+        raise Unsupported(row.label, detail=f"{lack} is not supported")
 
 
 async def stream_turn(turn: Turn) -> AsyncGenerator[Event]:
@@ -220,4 +260,5 @@ def error_data(error: TurnError) -> dict[str, Any]:
         "detail": str(error),
         "status": error.status,
         "retry_after": getattr(error, "retry_after", None),
+        "request_id": getattr(error, "request_id", ""),
     }

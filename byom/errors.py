@@ -1,7 +1,8 @@
 """The one translation of errors into API answers, and the pages for browsers.
 
 Every API error is `{"detail": sentence, "code": word}`, with `fields` ({name: [sentences]})
-where a form would show them and `retry_after` (seconds) where waiting helps.
+where a form would show them, `retry_after` (seconds) where waiting helps and `request_id` where
+the provider gave one.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def own_error_body(error: Exception) -> dict[str, Any] | None:
     body: dict[str, Any] = {"detail": str(error), "code": code}
     if (wait := getattr(error, "retry_after", None)) is not None:
         body["retry_after"] = wait
+    if request_id := getattr(error, "request_id", ""):
+        body["request_id"] = request_id
     return body
 
 

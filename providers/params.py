@@ -49,6 +49,10 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "stop": (_stop, "a list of up to 16 texts"),
     "seed": (_whole(-(2**31), 2**31 - 1), "a whole number of 32 bits"),
     "reasoning_effort": (lambda value: value in EFFORTS, f"one of {', '.join(EFFORTS)}"),
+    "response_schema": (
+        lambda value: isinstance(value, dict) and bool(value),
+        "a JSON Schema object that the answer has to fit",
+    ),
     "extra": (
         lambda value: isinstance(value, dict) and len(value) <= MAX_EXTRA,
         f"an object of up to {MAX_EXTRA} provider-specific fields",

@@ -143,13 +143,16 @@ function setUp() {
     answer.insertBefore(note, answer.querySelector(".after"));
   }
 
-  function fail(answer, { code, detail, retry_after: wait }) {
+  function fail(answer, { code, detail, retry_after: wait, request_id: request }) {
     const problem = fromTemplate("problem-template");
     const again = wait ? ` Try again in ${Math.ceil(wait)} s.` : "";
     const { title, action, link } = labels.advice[code] ?? labels.advice[""];
     problem.setAttribute("role", "alert");
     problem.querySelector("[data-problem=title]").textContent = title;
     problem.querySelector("[data-problem=detail]").textContent = detail + again;
+    const asked = problem.querySelector("[data-problem=request]");
+    asked.hidden = !request;
+    asked.querySelector("code").textContent = request ?? "";
     const way = problem.querySelector("[data-problem=action]");
     way.hidden = !link;
     way.firstElementChild.textContent = action;
