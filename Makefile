@@ -66,6 +66,8 @@ lock: .venv/.installed-dev
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m uv pip compile -q --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-strip-extras requirements.in -o requirements.txt
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m uv pip compile -q --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-strip-extras requirements-otel.in -o requirements-otel.txt
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m uv pip compile -q --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-strip-extras requirements-dev.in -o requirements-dev.txt
 
 clean:

@@ -390,5 +390,6 @@ LOGGING = logging_config(
     env.choice("BYOM_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
     env.choice("BYOM_LOG_FORMAT", "text", ("text", "json")),
 )
+OTEL = env.flag("BYOM_OTEL", False)
 METRICS_TOKEN = env.secret("BYOM_METRICS_TOKEN")
 METRICS_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client reads it by itself too

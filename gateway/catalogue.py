@@ -124,6 +124,7 @@ def _key(selection: Selection) -> Key:
 async def _ask(guest: Guest, selection: Selection) -> tuple[str, ...]:
     """One call to the provider, in the books like any other, and free of charge."""
     call = OpenCall(guest.caller, replace(selection.payer, model=""))
+    call.operation = "list_models"
     await in_database(admit, call, None)
     call.begin()
     try:

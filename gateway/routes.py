@@ -21,12 +21,13 @@ from gateway.readers import (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a call does. `reports_if_told` says that its streams report usage only if asked to;
-    `is_free`, that no provider takes money for it; `translates`, that models of other dialects
-    can be asked too. Of the body's fields, `refuses` names those that would leave us without the
-    usage, each with the reason."""
+    """What a call does; `name` is for traces. `reports_if_told` says that its streams report usage
+    only if asked to; `is_free`, that no provider takes money for it; `translates`, that models of
+    other dialects can be asked too. Of the body's fields, `refuses` names those that would leave
+    us without the usage, each with the reason."""
 
     read: Reader
+    name: str = "chat"
     reports_if_told: bool = False
     is_free: bool = False
     translates: bool = False
@@ -63,18 +64,18 @@ RESPONSES = Operation(
 _POSTS = {
     "/v1/chat/completions": Route(OPENAI, "/chat/completions", CHAT),
     "/v1/responses": Route(OPENAI, "/responses", RESPONSES),
-    "/v1/embeddings": Route(OPENAI, "/embeddings", Operation(read_openai)),
+    "/v1/embeddings": Route(OPENAI, "/embeddings", Operation(read_openai, "embeddings")),
     "/v1/messages": Route(ANTHROPIC, "/v1/messages", Operation(read_anthropic, translates=True)),
     "/v1/messages/count_tokens": Route(
-        ANTHROPIC, "/v1/messages/count_tokens", Operation(read_count, is_free=True)
+        ANTHROPIC, "/v1/messages/count_tokens", Operation(read_count, "count_tokens", is_free=True)
     ),
 }
 _GOOGLE_ACTIONS = {
     "generateContent": Operation(read_google, translates=True),
     "streamGenerateContent": Operation(read_google, translates=True),
-    "countTokens": Operation(read_count, is_free=True),
-    "embedContent": Operation(read_google_embedding),
-    "batchEmbedContents": Operation(read_google_embedding),
+    "countTokens": Operation(read_count, "count_tokens", is_free=True),
+    "embedContent": Operation(read_google_embedding, "embeddings"),
+    "batchEmbedContents": Operation(read_google_embedding, "embeddings"),
 }
 # google-genai 3 calls /v1 unless told otherwise, older ones /v1beta.
 _GOOGLE_PATH = re.compile(

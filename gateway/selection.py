@@ -112,6 +112,7 @@ def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall
     is let in where it is made (`agents.calls`). Raises what `choose` raises and NotAdmitted."""
     chosen = choose(guest, where, asked.model)
     call = OpenCall(guest.caller, chosen.selection.payer)
+    call.operation = where.does.name
     if chosen.speaks(where.dialect):
         admit(call, None if where.does.is_free else ceiling(asked.parsed))
     return chosen, call

@@ -1,6 +1,8 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.models.signals import post_migrate
 
@@ -13,7 +15,19 @@ class UsageConfig(AppConfig):
     def ready(self) -> None:
         from usage import metrics, receivers  # noqa: F401  # connects them
 
+        if settings.OTEL:
+            _start_tracing()
         post_migrate.connect(keep_trigger, sender=self)
+
+
+def _start_tracing() -> None:
+    try:
+        from usage import tracing
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            f"BYOM_OTEL=on needs the packages of requirements-otel.txt ({error})."
+        ) from None
+    tracing.start()
 
 
 def keep_trigger(using: str, **kwargs: Any) -> None:

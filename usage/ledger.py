@@ -77,6 +77,7 @@ class OpenCall:
         self.attempt_of = attempt_of
         self.caller = caller
         self.payer = payer
+        self.operation = "chat"  # or embeddings, count_tokens, list_models
         self.retries = 0
         self.warnings: tuple[str, ...] = ()  # of soft budgets, said when it was admitted
         self.hold: Hold | None = None  # what admission took of its rate limits
@@ -178,7 +179,8 @@ class OpenCall:
             budgets.charge(row)
         if payer.credential_id and status != Status.CANCELLED:
             note_use(payer.credential_id, error_code, reason)
-        call_settled.send_robust(OpenCall, record=row, lag=perf_counter() - end)
+        lag = perf_counter() - end
+        call_settled.send_robust(OpenCall, record=row, operation=self.operation, lag=lag)
         return row
 
 

@@ -33,7 +33,7 @@ def book_validation(sender: Any, outcome: ValidationOutcome, **kwargs: Any) -> N
         paid_by=PaidBy.USER if outcome.owner_id else PaidBy.SYSTEM,
         is_simulated=outcome.is_simulated,
     )
-    call_settled.send_robust(UsageRecord, record=record, lag=0.0)
+    call_settled.send_robust(UsageRecord, record=record, operation="list_models", lag=0.0)
 
 
 @receiver(call_settled)
