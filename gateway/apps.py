@@ -9,8 +9,8 @@ class GatewayConfig(AppConfig):
 
         from agents.models import SelectionPolicy
         from credentials.models import AccessToken, LLMCredential, ModelAlias
-        from usage.memory import forget_on_change
         from gateway.selection import MEMORIES
+        from usage.memory import forget_on_change
 
         models = [get_user_model(), AccessToken, LLMCredential, ModelAlias, SelectionPolicy]
         forget_on_change(MEMORIES, models)

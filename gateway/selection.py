@@ -23,12 +23,12 @@ from credentials.models import AccessToken, ModelAlias, Scope
 from gateway.asked import Asked
 from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
-from usage.memory import Memory, hashed
 from gateway.routes import Route
 from providers import registry
 from usage.admission import admit
 from usage.ceiling import ceiling
 from usage.ledger import Caller, OpenCall
+from usage.memory import Memory, hashed
 from usage.models import Surface
 
 P = ParamSpec("P")
