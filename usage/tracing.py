@@ -62,7 +62,8 @@ def _trace(tracer: Tracer, record: UsageRecord, operation: str, lag: float) -> N
 
 def attributes(record: UsageRecord, operation: str) -> dict[str, str | int | float | bool]:
     """What is not known is left out."""
-    found = {
+    ttft = None if record.ttft_ms is None else record.ttft_ms / 1000
+    found: dict[str, str | int | float | bool | None] = {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": PROVIDERS.get(record.provider, record.provider),
         "gen_ai.request.model": record.model,
@@ -73,9 +74,7 @@ def attributes(record: UsageRecord, operation: str) -> dict[str, str | int | flo
         "gen_ai.usage.cache_read.input_tokens": record.cache_read_tokens,
         "gen_ai.usage.cache_creation.input_tokens": record.cache_write_tokens,
         "byom.reasoning_tokens": record.reasoning_tokens,
-        "gen_ai.response.time_to_first_chunk": None
-        if record.ttft_ms is None
-        else record.ttft_ms / 1000,
+        "gen_ai.response.time_to_first_chunk": ttft,
         "error.type": record.error_code,
         "byom.call_id": str(record.pk),
         "byom.attempt_of": str(record.attempt_of or ""),
