@@ -44,12 +44,13 @@ def html_report(run: BenchmarkRun) -> str:
 
 
 def _sections(run: BenchmarkRun, calls: list[Call]) -> Iterator[Section]:
-    contenders, prompts = pages.contenders(run), pages.prompts(run)
-    yield Section("all-", "All prompts", pages.rows(run, None), figures(calls, contenders))
+    prompts = pages.prompts(run)
+    drawn = figures(pages.by_name(run, calls))
+    yield Section("all-", "All prompts", pages.rows(run, None), drawn)
     if len(prompts) > 1:
         for number, prompt in enumerate(prompts, 1):
             own = [call for call in calls if call.prompt == prompt]
-            shown = figures(own, contenders)
+            shown = figures(pages.by_name(run, own))
             yield Section(f"p{number}-", prompt, pages.rows(run, prompt), shown)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
 from benchmarks.models import BenchmarkRun
 from benchmarks.plan import Contender
+from benchmarks.plots.calls import Call
 from benchmarks.statistics import MARGIN
 from benchmarks.verdicts import METRICS
 from providers import registry
@@ -45,12 +47,32 @@ class Judgement:
     pairs: int
 
 
+Name = Callable[[Mapping[str, Any]], str]
+
+
+def naming(run: BenchmarkRun) -> Name:
+    """What a contender of the run is called: provider and model, and the key's name too where
+    there are several of the same model."""
+    contenders = run.plan["contenders"]
+    same = Counter((one["provider"], one["model"]) for one in contenders)
+    titles = {one.get("credential", ""): one.get("title", "") for one in contenders}
+
+    def name(one: Mapping[str, Any]) -> str:
+        plain = f"{registry.label(one['provider'])} {one['model']}"
+        if same[one["provider"], one["model"]] < 2:
+            return plain
+        return f"{plain} “{titles.get(one.get('credential', '')) or 'usual key'}”"
+
+    return name
+
+
 def rows(run: BenchmarkRun, prompt: str | None) -> list[Row]:
     """Each contender's figures for that prompt, or for all prompts together."""
-    return [_row(entry) for entry in run.summary if entry["prompt"] == prompt]
+    name = naming(run)
+    return [_row(entry, name) for entry in run.summary if entry["prompt"] == prompt]
 
 
-def _row(entry: Mapping[str, Any]) -> Row:
+def _row(entry: Mapping[str, Any], name: Name) -> Row:
     cost = entry["cost_per_1000_usd"]
     return Row(
         contender=name(entry),
@@ -68,10 +90,11 @@ def _percentile(found: Mapping[str, Any] | None, percentile: str) -> float | Non
 
 
 def judgements(run: BenchmarkRun) -> list[Judgement]:
-    return [_judgement(verdict) for verdict in run.verdicts]
+    name = naming(run)
+    return [_judgement(verdict, name) for verdict in run.verdicts]
 
 
-def _judgement(verdict: Mapping[str, Any]) -> Judgement:
+def _judgement(verdict: Mapping[str, Any], name: Name) -> Judgement:
     first, second = name(verdict["first"]), name(verdict["second"])
     ratio = verdict["ratio"]
     return Judgement(
@@ -97,16 +120,20 @@ def _sentence(verdict: Mapping[str, Any], first: str) -> str:
     return f"{first} is {word} by {abs(1 - verdict['ratio']):.0%}"
 
 
-def name(contender: Mapping[str, Any]) -> str:
-    return f"{registry.label(contender['provider'])} {contender['model']}"
-
-
 def names(run: BenchmarkRun) -> list[str]:
-    return [name(contender) for contender in run.plan["contenders"]]
+    return list(map(naming(run), run.plan["contenders"]))
 
 
-def contenders(run: BenchmarkRun) -> list[Contender]:
-    return [Contender(one["provider"], one["model"]) for one in run.plan["contenders"]]
+def by_name(run: BenchmarkRun, calls: Iterable[Call]) -> dict[str, list[Call]]:
+    """Each contender's calls under its name, in the plan's order."""
+    found: dict[Contender, list[Call]] = {
+        Contender(one["provider"], one["model"], one.get("credential", "")): []
+        for one in run.plan["contenders"]
+    }
+    for call in calls:
+        found.setdefault(call.contender, []).append(call)
+    name = naming(run)
+    return {name(asdict(contender)): taken for contender, taken in found.items()}
 
 
 def prompts(run: BenchmarkRun) -> list[str]:

@@ -51,7 +51,7 @@ def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "prompts": prompts,
         "chosen": chosen,
         "rows": pages.rows(found, chosen),
-        "figures": figures(calls, pages.contenders(found)),
+        "figures": figures(pages.by_name(found, calls)),
         "facts": pages.facts(found),
     }
     return render(request, "benchmarks/run.html", context)

@@ -6,7 +6,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
-from benchmarks.plan import Contender
 from benchmarks.plots.axes import (
     BOTTOM,
     LEFT,
@@ -20,7 +19,7 @@ from benchmarks.plots.axes import (
     percent,
     vertical,
 )
-from benchmarks.plots.calls import Call, Time, name, times
+from benchmarks.plots.calls import Call, Time, times
 from benchmarks.plots.distribution import TITLES
 from benchmarks.plots.figure import Figure, Table, legend
 from benchmarks.plots.svg import drawing, path, tone
@@ -29,16 +28,16 @@ HEIGHT = 250.0
 MOST_POINTS = 160
 
 
-def cumulative(calls: Mapping[Contender, Sequence[Call]], which: Time) -> Figure | None:
+def cumulative(calls: Mapping[str, Sequence[Call]], which: Time) -> Figure | None:
     """None where no call has that time."""
-    ranked = {contender: times(calls[contender], which) for contender in calls}
+    ranked = {name: times(calls[name], which) for name in calls}
     if not any(ranked.values()):
         return None
     across = _across(ranked)
     up = Scale(0, 1, HEIGHT - BOTTOM, TOP)
     title = TITLES[which]
     lines = [
-        path(_points(ranked[one], len(calls[one]), across, up), tone(number), name(one))
+        path(_points(ranked[one], len(calls[one]), across, up), tone(number), one)
         for number, one in enumerate(calls)
         if ranked[one]
     ]
@@ -49,13 +48,13 @@ def cumulative(calls: Mapping[Contender, Sequence[Call]], which: Time) -> Figure
         key=f"cumulative-{which}",
         title=f"{title}: share of calls within it",
         svg=drawing(HEIGHT, label, *edges, *lines, width=WIDTH),
-        legend=legend([name(contender) for contender in calls], lines=True),
+        legend=legend(list(calls), lines=True),
         table=_table(calls, ranked, across),
         note="Failed calls count as never answered.",
     )
 
 
-def _across(ranked: Mapping[Contender, Sequence[float]]) -> Scale:
+def _across(ranked: Mapping[str, Sequence[float]]) -> Scale:
     lasts = [values[-1] for values in ranked.values() if values]
     ends = [value for values in ranked.values() if values for value in (values[0], values[-1])]
     scale = fitting(ends, LEFT, WIDTH - RIGHT)
@@ -76,15 +75,15 @@ def _points(
 
 
 def _table(
-    calls: Mapping[Contender, Sequence[Call]],
-    ranked: Mapping[Contender, Sequence[float]],
+    calls: Mapping[str, Sequence[Call]],
+    ranked: Mapping[str, Sequence[float]],
     across: Scale,
 ) -> Table:
     limits = [at for at in across.ticks() if at > 0]
     show = milliseconds(across.high)
     rows = [
         (
-            name(one),
+            one,
             *(percent(bisect_right(ranked[one], at) / len(calls[one])) for at in limits),
         )
         for one in calls

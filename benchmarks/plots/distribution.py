@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from django.utils.safestring import SafeString
 
-from benchmarks.plan import Contender
 from benchmarks.plots.axes import BOTTOM, RIGHT, TOP, WIDTH, Scale, horizontal, milliseconds
-from benchmarks.plots.calls import Call, Time, name, times
+from benchmarks.plots.calls import Call, Time, times
 from benchmarks.plots.figure import Figure, Table
 from benchmarks.plots.svg import drawing, element, line, text, tone
 from benchmarks.statistics import MINIMUM
@@ -23,7 +22,7 @@ MANY_PERCENT = 99
 FAR = 1.5
 
 
-def distribution(calls: Mapping[Contender, Sequence[Call]], which: Time) -> Figure | None:
+def distribution(calls: Mapping[str, Sequence[Call]], which: Time) -> Figure | None:
     """None where no call has that time."""
     found = {one: ranked for one in calls if (ranked := times(calls[one], which))}
     if not found:
@@ -31,11 +30,11 @@ def distribution(calls: Mapping[Contender, Sequence[Call]], which: Time) -> Figu
     high, beyond = _reach(found)
     scale = Scale(0, high, 10, WIDTH - RIGHT)
     height = TOP + len(found) * (LABEL + ROW) + BOTTOM
-    numbers = {contender: number for number, contender in enumerate(calls)}
+    numbers = {name: number for number, name in enumerate(calls)}
     rows = [
         part
-        for place, (contender, ranked) in enumerate(found.items())
-        for part in _row(scale, TOP + place * (LABEL + ROW), numbers[contender], contender, ranked)
+        for place, (name, ranked) in enumerate(found.items())
+        for part in _row(scale, TOP + place * (LABEL + ROW), numbers[name], name, ranked)
     ]
     axis = horizontal(scale, height - BOTTOM, TOP, milliseconds(high))
     title = TITLES[which]
@@ -52,7 +51,7 @@ def distribution(calls: Mapping[Contender, Sequence[Call]], which: Time) -> Figu
     )  # fmt: skip
 
 
-def _reach(found: Mapping[Contender, Sequence[float]]) -> tuple[float, int]:
+def _reach(found: Mapping[str, Sequence[float]]) -> tuple[float, int]:
     """Where the axis ends, and how many calls lie beyond: a single call of a minute would press
     all others into one bar."""
     longest = max(ranked[-1] for ranked in found.values())
@@ -70,7 +69,7 @@ def _note(beyond: int) -> str:
 
 
 def _row(
-    scale: Scale, top: float, number: int, contender: Contender, ranked: Sequence[float]
+    scale: Scale, top: float, number: int, name: str, ranked: Sequence[float]
 ) -> list[SafeString]:
     base = top + LABEL + ROW - 6
     edges = [scale.high * place / BINS for place in range(BINS + 1)]
@@ -83,7 +82,7 @@ def _row(
         if number_in
     ]
     return [
-        text(10, top + 13, name(contender)),
+        text(10, top + 13, name),
         element("g", *bars, class_=f"fill soft {tone(number)}"),
         line(scale.start, base, scale.end, base, "base"),
         line(middle, base, middle, top + LABEL, "median"),
@@ -105,15 +104,15 @@ def _bar(
     )
 
 
-def _table(calls: Mapping[Contender, Sequence[Call]], which: Time) -> Table:
+def _table(calls: Mapping[str, Sequence[Call]], which: Time) -> Table:
     headers = ("Model", "Calls", *(f"{at}%" for at in MINIMUM))
     return Table(headers, [_figures(one, calls[one], which) for one in calls])
 
 
-def _figures(contender: Contender, calls: Sequence[Call], which: Time) -> tuple[str, ...]:
+def _figures(name: str, calls: Sequence[Call], which: Time) -> tuple[str, ...]:
     ranked = times(calls, which)
     return (
-        name(contender),
+        name,
         count(len(ranked)),
         *(
             duration(percentile(ranked, at)) if len(ranked) >= least else f"needs {least}"

@@ -9,7 +9,6 @@ from statistics import fmean, median
 
 from django.utils.safestring import SafeString
 
-from benchmarks.plan import Contender
 from benchmarks.plots.axes import (
     BOTTOM,
     LEFT,
@@ -23,7 +22,7 @@ from benchmarks.plots.axes import (
     milliseconds,
     vertical,
 )
-from benchmarks.plots.calls import Call, name, times
+from benchmarks.plots.calls import Call, times
 from benchmarks.plots.figure import Figure, Table, legend
 from benchmarks.plots.svg import drawing, line, mark, tone
 from benchmarks.summary import percentile
@@ -37,7 +36,7 @@ THOUSAND = 1000
 class Point:
     """The median time with the middle 80 % of times around it, and the cost of 1,000 calls."""
 
-    contender: Contender
+    name: str
     number: int
     low: float
     middle: float
@@ -46,15 +45,13 @@ class Point:
 
     @property
     def tip(self) -> str:
-        return f"{name(self.contender)}: {duration(self.middle)}, {dollars(self.cost)} for 1,000"
+        return f"{self.name}: {duration(self.middle)}, {dollars(self.cost)} for 1,000"
 
 
-def price(calls: Mapping[Contender, Sequence[Call]]) -> Figure | None:
+def price(calls: Mapping[str, Sequence[Call]]) -> Figure | None:
     """Response time and cost; None where no price is known."""
     points = [
-        point
-        for number, contender in enumerate(calls)
-        if (point := _point(contender, number, calls[contender]))
+        point for number, name in enumerate(calls) if (point := _point(name, number, calls[name]))
     ]
     if not points:
         return None
@@ -70,20 +67,20 @@ def price(calls: Mapping[Contender, Sequence[Call]]) -> Figure | None:
             HEIGHT, "Response time and cost of each model; the table has it.", *edges, *marks,
             width=WIDTH,
         ),
-        legend=legend([name(contender) for contender in calls], lines=False),
+        legend=legend(list(calls), lines=False),
         table=_table(calls, points),
         note="Left and low is best. Lines span the middle 80% of times.",
     )  # fmt: skip
 
 
-def _point(contender: Contender, number: int, calls: Sequence[Call]) -> Point | None:
+def _point(name: str, number: int, calls: Sequence[Call]) -> Point | None:
     ranked = times(calls, "latency_ms")
     costs = [call.cost_usd for call in calls if call.ok]
     known = [cost for cost in costs if cost is not None]
     if not known or len(known) < len(costs):
         return None
     low, high = percentile(ranked, 10), percentile(ranked, 90)
-    return Point(contender, number, low, median(ranked), high, fmean(known) * THOUSAND)
+    return Point(name, number, low, median(ranked), high, fmean(known) * THOUSAND)
 
 
 def _drawn(point: Point, across: Scale, up: Scale) -> list[SafeString]:
@@ -92,14 +89,14 @@ def _drawn(point: Point, across: Scale, up: Scale) -> list[SafeString]:
     return [whisker, mark(point.number, across.at(point.middle), y, colour, point.tip)]
 
 
-def _table(calls: Mapping[Contender, Sequence[Call]], points: Sequence[Point]) -> Table:
-    found = {point.contender: point for point in points}
+def _table(calls: Mapping[str, Sequence[Call]], points: Sequence[Point]) -> Table:
+    found = {point.name: point for point in points}
     headers = ("Model", "10%", "Median", "90%", "1,000 calls")
-    return Table(headers, [_row(contender, found.get(contender)) for contender in calls])
+    return Table(headers, [_row(name, found.get(name)) for name in calls])
 
 
-def _row(contender: Contender, point: Point | None) -> tuple[str, ...]:
+def _row(name: str, point: Point | None) -> tuple[str, ...]:
     if point is None:
-        return (name(contender), "–", "–", "–", "no price")
+        return (name, "–", "–", "–", "no price")
     spread = (duration(at) for at in (point.low, point.middle, point.high))
-    return (name(contender), *spread, usd(Decimal(repr(point.cost))))
+    return (name, *spread, usd(Decimal(repr(point.cost))))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
-from benchmarks.plan import Contender
 from benchmarks.plots.calls import Call
 from benchmarks.plots.cumulative import cumulative
 from benchmarks.plots.distribution import distribution
@@ -12,12 +11,9 @@ from benchmarks.plots.figure import Figure
 from benchmarks.plots.price import price
 
 
-def figures(calls: Iterable[Call], contenders: Sequence[Contender]) -> list[Figure]:
-    """`contenders` in the plan's order, which gives each its colour. No call, no figure."""
-    found: dict[Contender, list[Call]] = {contender: [] for contender in contenders}
-    for call in calls:
-        found.setdefault(call.contender, []).append(call)
-    measured = {contender: taken for contender, taken in found.items() if taken}
+def figures(calls: Mapping[str, Sequence[Call]]) -> list[Figure]:
+    """`calls` by the name under which they are shown; their order gives each its colour."""
+    measured = {name: taken for name, taken in calls.items() if taken}
     drawn = (
         distribution(measured, "latency_ms"),
         cumulative(measured, "latency_ms"),

@@ -7,37 +7,34 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.plan import Contender
 from benchmarks.plots.axes import Scale, dollars, fitting, from_zero, milliseconds
 from benchmarks.plots.calls import Call
 from benchmarks.plots.cumulative import cumulative
 from benchmarks.plots.distribution import distribution
 from benchmarks.plots.price import price
 from benchmarks.plots.sheet import figures
-from benchmarks.tests.samples import GOOGLE, OPENAI
+from benchmarks.tests.samples import OPENAI
 
 
-def call(contender: Contender = OPENAI, ms: float = 1000.0, **changes: object) -> Call:
+def call(ms: float = 1000.0, **changes: object) -> Call:
     fields = {"ok": True, "ttft_ms": ms / 2, "cost_usd": 0.001, **changes}
-    return Call(contender, "Simple", latency_ms=ms, **fields)  # type: ignore[arg-type]
+    return Call(contender=OPENAI, prompt="Simple", latency_ms=ms, **fields)  # type: ignore[arg-type]
 
 
-def hundred(contender: Contender = OPENAI, factor: float = 1.0) -> list[Call]:
-    return [call(contender, ms * factor) for ms in range(10, 1010, 10)]
+def hundred() -> list[Call]:
+    return [call(ms) for ms in range(10, 1010, 10)]
 
 
 def test_the_histogram_counts_every_call_once() -> None:
-    figure = distribution({OPENAI: hundred()}, "latency_ms")
+    figure = distribution({"One": hundred()}, "latency_ms")
 
     assert figure is not None
     assert sum(int(n) for n in re.findall(r"(\d+) calls?</title>", figure.svg)) == 100
-    assert figure.table.rows == [
-        ("OpenAI gpt-4o-mini", "100", "500 ms", "900 ms", "950 ms", "needs 368")
-    ]
+    assert figure.table.rows == [("One", "100", "500 ms", "900 ms", "950 ms", "needs 368")]
 
 
 def test_a_call_far_from_all_others_is_counted_beyond_the_edge() -> None:
-    figure = distribution({OPENAI: [*hundred(), *hundred(), call(ms=60_000)]}, "latency_ms")
+    figure = distribution({"One": [*hundred(), *hundred(), call(ms=60_000)]}, "latency_ms")
 
     assert figure is not None and "1 call lies beyond the right edge" in figure.note
     assert sum(int(n) for n in re.findall(r"(\d+) calls?</title>", figure.svg)) == 200
@@ -45,7 +42,7 @@ def test_a_call_far_from_all_others_is_counted_beyond_the_edge() -> None:
 
 def test_a_failed_call_was_never_answered() -> None:
     calls = [*(call(ms=100.0 + n) for n in range(9)), call(ok=False)]
-    figure = cumulative({OPENAI: calls}, "latency_ms")
+    figure = cumulative({"One": calls}, "latency_ms")
 
     assert figure is not None
     assert figure.table.headers[-1] == "100 ms" and figure.table.rows[0][-1] == "10%"
@@ -56,50 +53,35 @@ def test_a_failed_call_was_never_answered() -> None:
 
 
 def test_ten_thousand_calls_are_drawn_with_few_points() -> None:
-    figure = cumulative({OPENAI: hundred() * 100}, "latency_ms")
+    figure = cumulative({"One": hundred() * 100}, "latency_ms")
 
     assert figure is not None and len(figure.svg) < 12_000
 
 
 def test_a_cost_that_is_not_known_is_not_drawn() -> None:
-    both = {OPENAI: hundred(), GOOGLE: [call(GOOGLE, cost_usd=None), call(GOOGLE)]}
+    both = {"One": hundred(), "Two": [call(cost_usd=None), call()]}
     figure = price(both)
 
     assert figure is not None
-    assert figure.table.rows[0] == ("OpenAI gpt-4o-mini", "100 ms", "505 ms", "900 ms", "$1.00")
+    assert figure.table.rows[0] == ("One", "100 ms", "505 ms", "900 ms", "$1.00")
     assert figure.table.rows[1][-1] == "no price"
-    assert price({GOOGLE: both[GOOGLE]}) is None
-
-
-def test_each_contender_keeps_its_colour_whoever_has_no_call() -> None:
-    first, second = (
-        figures(calls, [OPENAI, GOOGLE])[1].legend
-        for calls in ([*hundred(), *hundred(GOOGLE)], hundred())
-    )
-
-    assert [entry.name for entry in first] == [
-        "OpenAI gpt-4o-mini",
-        "Google Gemini gemini-2.5-flash",
-    ]
-    assert second[0].swatch == first[0].swatch
+    assert price({"Two": both["Two"]}) is None
 
 
 def test_names_are_text_and_never_markup() -> None:
-    bad = Contender("openai", '"><script>alert(1)</script>')
-
-    for figure in figures(hundred(bad), [bad]):
+    for figure in figures({'"><script>alert(1)</script>': hundred()}):
         assert "<script" not in figure.svg and "&lt;script" in figure.svg + str(figure.table)
         ElementTree.fromstring(figure.svg)
 
 
 @pytest.mark.parametrize("calls", [[], [call(ok=False)]])
 def test_nothing_measured_is_no_figure(calls: list[Call]) -> None:
-    assert figures(calls, [OPENAI]) == []
+    assert figures({"One": calls}) == []
 
 
 @pytest.mark.parametrize("ms", [0.0, 0.001, 1e7])
 def test_extreme_times_are_drawn(ms: float) -> None:
-    for figure in figures([call(ms=ms)] * 3, [OPENAI]):
+    for figure in figures({"One": [call(ms=ms)] * 3}):
         assert "nan" not in figure.svg and "inf" not in figure.svg
 
 
