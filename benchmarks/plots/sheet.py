@@ -9,6 +9,7 @@ from benchmarks.plots.cumulative import cumulative
 from benchmarks.plots.distribution import distribution
 from benchmarks.plots.figure import Figure
 from benchmarks.plots.price import price
+from benchmarks.plots.sweep import sweep
 
 
 def figures(calls: Mapping[str, Sequence[Call]]) -> list[Figure]:
@@ -20,5 +21,7 @@ def figures(calls: Mapping[str, Sequence[Call]]) -> list[Figure]:
         distribution(measured, "ttft_ms"),
         cumulative(measured, "ttft_ms"),
         price(measured),
+        sweep(measured, "latency_ms"),
+        sweep(measured, "ttft_ms"),
     )
     return [figure for figure in drawn if figure]

@@ -13,6 +13,7 @@ from benchmarks.plots.cumulative import cumulative
 from benchmarks.plots.distribution import distribution
 from benchmarks.plots.price import price
 from benchmarks.plots.sheet import figures
+from benchmarks.plots.sweep import sweep
 from benchmarks.tests.samples import OPENAI
 
 
@@ -66,6 +67,19 @@ def test_a_cost_that_is_not_known_is_not_drawn() -> None:
     assert figure.table.rows[0] == ("One", "100 ms", "505 ms", "900 ms", "$1.00")
     assert figure.table.rows[1][-1] == "no price"
     assert price({"Two": both["Two"]}) is None
+
+
+def test_a_sweep_needs_two_numbers_of_calls_at_a_time() -> None:
+    calls = [call(ms=100 * level, level=level) for level in (1, 4, 16) for _ in range(80)]
+    figure = sweep({"One": calls, "Two": calls[:80]}, "latency_ms")
+
+    assert figure is not None and figure.table.headers == ("At a time", "1", "4", "16")
+    assert figure.table.rows == [
+        ("One", "100 ms · 100 ms", "400 ms · 400 ms", "1.6 s · 1.6 s"),
+        ("Two", "100 ms · 100 ms", "–", "–"),
+    ]
+    assert "One, 16 at a time: 1.6 s" in figure.svg
+    assert sweep({"One": calls[:80]}, "latency_ms") is None
 
 
 def test_names_are_text_and_never_markup() -> None:
