@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from benchmarks.models import BenchmarkRun, BenchmarkSample, BenchmarkShard
+from benchmarks.models import BenchmarkRun, BenchmarkSample, BenchmarkSchedule, BenchmarkShard
 from byom.readonly_admin import ReadOnlyAdmin
 
 
@@ -34,3 +34,11 @@ class BenchmarkSampleAdmin(ReadOnlyAdmin):
     search_fields = ("run__id", "record_id", "model", "error_code")
     list_select_related = ("run",)
     show_full_result_count = False
+
+
+@admin.register(BenchmarkSchedule)
+class BenchmarkScheduleAdmin(ReadOnlyAdmin):
+    list_display = ("name", "owner", "every", "next_at", "is_active", "last_due_at", "note")
+    list_filter = ("every", "is_active")
+    search_fields = ("id", "name", "owner__username")
+    list_select_related = ("owner",)

@@ -33,13 +33,14 @@ def execute(
     `keys` are those of the plan's contenders; without them they are read anew. Ctrl-C stops the
     run and is not raised. What nobody foresaw ends it as failed, and is raised.
     """
-    run = bare(BenchmarkRun.objects.get(pk=run_id))
+    row = BenchmarkRun.objects.get(pk=run_id)
+    run = bare(row)
     while claim := store.take(run_id):
         with nullcontext(keys) if keys else keys_of(run) as usable:
             work = Work(
                 plan=run.plan,
                 keys=usable,
-                caller=Caller(surface=Surface.BENCHMARK, user_id=run.owner_id),
+                caller=_caller(row),
                 claim=claim,
                 progress=progress or Silent(),
             )
@@ -73,6 +74,12 @@ def keys_of(run: Run) -> Iterator[Keys]:
         yield gather(run.source, of_user(_owner(run.owner_id)), run.plan.contenders)
     else:
         yield gather(run.source, of_environment, run.plan.contenders)
+
+
+def _caller(row: BenchmarkRun) -> Caller:
+    return Caller(
+        surface=Surface.BENCHMARK, user_id=row.owner_id, access_token_id=row.access_token_id
+    )
 
 
 def _owner(owner_id: Any) -> Any:

@@ -15,6 +15,17 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from benchmarks.schedule_models import BenchmarkSchedule
+from credentials.models import AccessToken
+
+__all__ = [
+    "BenchmarkRun",
+    "BenchmarkSample",
+    "BenchmarkSchedule",
+    "BenchmarkShard",
+    "RunStatus",
+]
+
 LOST_AFTER = timedelta(seconds=30)  # without a heartbeat, which a shard gives every second
 
 
@@ -39,6 +50,9 @@ class BenchmarkRunQuerySet(models.QuerySet["BenchmarkRun"]):
     def owned_by(self, user: Any) -> Self:
         return self.of(user.pk) if user.pk else self.none()
 
+    def under_way(self) -> Self:
+        return self.filter(status__in=UNDER_WAY)
+
 
 class BenchmarkRun(models.Model):
     """`plan`, `summary`, `verdicts` and `environment` are as in the JSON file of results, whose
@@ -46,6 +60,9 @@ class BenchmarkRun(models.Model):
 
     `done` of `total` calls have their row. `error` is a sentence, for people, about why it ended
     early. `refused` is why a contender had to be left out, by its place in the plan.
+
+    A task worker carries out a run `in_background`, and was last told so at `enqueued_at`; calls
+    count in the budgets of `access_token`, if a program asked for it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -68,6 +85,12 @@ class BenchmarkRun(models.Model):
     done = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     cancel_requested = models.BooleanField(default=False)
+    in_background = models.BooleanField(default=False)
+    enqueued_at = models.DateTimeField(null=True)
+    access_token = models.ForeignKey(AccessToken, on_delete=models.SET_NULL, null=True, blank=True)
+    schedule = models.ForeignKey(
+        BenchmarkSchedule, on_delete=models.SET_NULL, null=True, blank=True, related_name="runs"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

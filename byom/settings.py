@@ -375,6 +375,8 @@ TASKS = {"default": {"BACKEND": TASK_BACKENDS[TASKS_IN]}}
 # is due, however many processes run it.
 PERIODIC_JOBS = {
     "agents.running.fail_lost_turns": 15.0,
+    "benchmarks.background.look_after": 15.0,
+    "benchmarks.schedules.start_due": 15.0,
     "credentials.lifecycle.housekeeping": 3600.0,
     "usage.rollups.roll_up": 2.0,
     "usage.budgets.reclaim": 60.0,
