@@ -8,7 +8,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 export BYOM_SIMULATOR ?= on
 export PORT
 
-.PHONY: run setup test lint test-sqlite test-postgres browser lock clean
+.PHONY: run setup test lint test-sqlite test-postgres clients browser lock clean
 
 run: setup
 	@$(PY) manage.py welcome
@@ -54,6 +54,10 @@ test-postgres: .venv/.installed-dev
 	then set -x; TEST_DATABASE_URL=$(POSTGRES_TEST_URL) $(PY) -m pytest -n 2 --quiet -m 'not slow' \
 		agents credentials gateway usage; \
 	else echo "No PostgreSQL at 127.0.0.1:5432: tests ran on SQLite only."; fi
+
+# The snippets of docs/howto/use-with-….md, in environments of their own (some minutes and a gigabyte, once).
+clients: .venv/.installed-dev
+	$(PY) -m pytest gateway/tests/clients -m clients --quiet
 
 # The browser tests drive Debian's Chromium; without one they are skipped, and say so.
 browser:
