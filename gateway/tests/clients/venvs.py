@@ -1,4 +1,4 @@
-"""Virtual environments for the clients: made once from pinned versions, and kept in the user's cache.
+"""Virtual environments for the clients: made once from pinned versions and kept in a cache.
 
 The frameworks want other versions of the SDKs than the server has, and than each other.
 """
@@ -46,7 +46,7 @@ def _make(venv: Path, wanted: Path) -> None:
     if not _index_answers():
         pytest.skip("no package index answers, and the client's environment has to be made")
     subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, timeout=PATIENCE)
-    install = [venv / "bin" / "python", *_PIP, "install", "--no-deps", "--requirement", wanted]
+    install = [str(venv / "bin" / "python"), *_PIP, "install", "--no-deps", "--requirement", str(wanted)]
     subprocess.run(install, check=True, timeout=PATIENCE)
 
 
