@@ -1,7 +1,8 @@
 """What all adapters share: checks before a call, deadlines, and errors of our own only.
 
-An adapter overrides `_complete`, `_open` and `_models` with its SDK's calls, and names the
-SDK's exception classes in `sdk_errors`. The rest is here, so that no adapter can forget it.
+An adapter overrides `_complete`, `_open` and `_models` with its SDK's calls, reads the JSON of
+answers, and names the SDK's exception classes in `sdk_errors`. The rest is here, so that no adapter
+can forget it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import asyncio
 import re
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import anyio
 import httpx2
@@ -25,8 +26,9 @@ from providers.dial import Refused
 from providers.http import UnreadableAnswer, outbound, timeouts
 from providers.keys import check_base_url, check_key
 from providers.registry import Provider
+from providers.sse import ErrorEvent, read_events
 from providers.translation import clean, read_failure
-from providers.vocabulary import ChatRequest, ChatResult, Delta
+from providers.vocabulary import JSON, ChatRequest, ChatResult, Delta
 
 T = TypeVar("T")
 NEAR_SECONDS = 3.0  # for the list of models behind "near names"
@@ -57,8 +59,8 @@ class Assembly(Protocol):
         """True once the provider has marked the end of the answer."""
         ...
 
-    def add(self, chunk: Any) -> Iterator[Delta]:
-        """Takes one of the SDK's pieces in and says what is new, if anything."""
+    def add(self, event: JSON) -> Iterator[Delta]:
+        """Takes one event of the stream in and says what is new, if anything."""
         ...
 
     def result(self) -> ChatResult:
@@ -66,7 +68,7 @@ class Assembly(Protocol):
         ...
 
 
-Opened = tuple[AsyncIterator[Any], Assembly]
+Opened = tuple[httpx2.Response, Assembly]
 
 
 class Adapter(ABC):
@@ -108,10 +110,13 @@ class Adapter(ABC):
         begun = False
         failure: Exception | None = None
         try:
-            async with self._open(request) as (chunks, answer):
-                async for chunk in chunks:
+            async with (
+                self._open(request) as (response, answer),
+                aclosing(read_events(response)) as events,
+            ):
+                async for event in events:
                     begun = True
-                    for delta in answer.add(chunk):
+                    for delta in answer.add(event):
                         yield delta
             if answer.ended or not begun:
                 yield answer.result()
@@ -132,7 +137,8 @@ class Adapter(ABC):
 
     @abstractmethod
     def _open(self, request: ChatRequest) -> AbstractAsyncContextManager[Opened]:
-        """Starts a stream; leaving it closes the connection, at once, wherever the stream is."""
+        """Starts a stream and reads nothing of it; leaving it closes the connection, at once,
+        wherever the stream is."""
 
     async def _guarded(self, call: Awaitable[T]) -> T:
         """The call's result within the deadline, or one of our own errors.
@@ -184,6 +190,9 @@ class Adapter(ABC):
         if isinstance(error, (*_CONNECTION, *self.sdk_errors.connection)):
             kind = errors.StreamBroken if begun else errors.ConnectionFailed
             return kind(self.label, detail=clean(str(error), self._key))
+        if isinstance(error, ErrorEvent):
+            told = read_failure(error.body, error.status, error.headers)
+            return told.error(self.label, self._key)
         if isinstance(error, self.sdk_errors.status):
             return self._refusal(error)
         if isinstance(error, _UNREADABLE):

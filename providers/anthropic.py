@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import anthropic
-from anthropic import types
 
 from providers.adapter import Adapter, Opened, SDKErrors
 from providers.anthropic_request import write_request
@@ -45,13 +44,13 @@ class AnthropicClient(Adapter):
 
     async def _complete(self, request: ChatRequest) -> ChatResult:
         answer = await self._sdk.messages.create(**write_request(request))
-        return read_answer(answer, answer._request_id or "")
+        return read_answer(answer.to_dict(), answer._request_id or "")
 
     @asynccontextmanager
     async def _open(self, request: ChatRequest) -> AsyncIterator[Opened]:
-        events = await self._sdk.messages.create(stream=True, **write_request(request))
-        async with events:
-            yield events, _Assembly(events.response.headers.get("request-id", ""))
+        stream = await self._sdk.messages.create(stream=True, **write_request(request))
+        async with aclosing(stream.response) as response:
+            yield response, _Assembly(response.headers.get("request-id", ""))
 
     async def _models(self) -> list[str]:
         return [model.id async for model in self._sdk.models.list(limit=1000)]
@@ -75,10 +74,10 @@ class AnthropicClient(Adapter):
         return client
 
 
-def read_answer(answer: types.Message, request_id: str) -> ChatResult:
-    """Reads the blocks of a whole answer, whether it came at once or was assembled."""
-    blocks = [block.to_dict() for block in answer.content]
-    return _result(blocks, answer.stop_reason, read_usage(answer.usage), answer.model, request_id)
+def read_answer(answer: JSON, request_id: str) -> ChatResult:
+    """Reads an answer that came at once."""
+    usage = read_usage(answer["usage"])
+    return _result(answer["content"], answer.get("stop_reason"), usage, answer["model"], request_id)
 
 
 def _result(
@@ -107,22 +106,22 @@ def _tool_calls(blocks: list[JSON]) -> Iterator[ToolCall]:
             thoughts = []
 
 
-def read_usage(usage: types.Usage | types.MessageDeltaUsage, so_far: Usage | None = None) -> Usage:
+def read_usage(counts: JSON, so_far: Usage | None = None) -> Usage:
     """Cache tokens are not in `input_tokens` on the wire, thinking is in `output_tokens`.
 
     Counts that a later event leaves out are those of `so_far`.
     """
     before = so_far or Usage()
-    read = _or(usage.cache_read_input_tokens, before.cache_read_tokens)
-    written = _or(usage.cache_creation_input_tokens, before.cache_write_tokens)
+    read = _or(counts.get("cache_read_input_tokens"), before.cache_read_tokens)
+    written = _or(counts.get("cache_creation_input_tokens"), before.cache_write_tokens)
     plain = before.input_tokens - before.cache_read_tokens - before.cache_write_tokens
-    details = usage.output_tokens_details
+    details = counts.get("output_tokens_details") or {}
     return Usage(
-        input_tokens=_or(usage.input_tokens, plain) + read + written,
-        output_tokens=_or(usage.output_tokens, before.output_tokens),
+        input_tokens=_or(counts.get("input_tokens"), plain) + read + written,
+        output_tokens=_or(counts.get("output_tokens"), before.output_tokens),
         cache_read_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=details.thinking_tokens if details else before.reasoning_tokens,
+        reasoning_tokens=_or(details.get("thinking_tokens"), before.reasoning_tokens),
     )
 
 
@@ -142,38 +141,38 @@ class _Assembly:
     blocks: dict[int, JSON] = field(default_factory=dict)
     arguments: dict[int, str] = field(default_factory=dict)
 
-    def add(self, event: types.RawMessageStreamEvent) -> Iterator[Delta]:
-        match event.type:
+    def add(self, event: JSON) -> Iterator[Delta]:
+        match event.get("type"):
             case "message_start":
-                self.model = event.message.model
-                yield self._count(event.message.usage)
+                self.model = event["message"]["model"]
+                yield self._count(event["message"]["usage"])
             case "content_block_start":
-                self.blocks[event.index] = event.content_block.to_dict()
+                self.blocks[event["index"]] = event["content_block"]
             case "content_block_delta":
-                yield from self._extend(event.index, event.delta)
+                yield from self._extend(event["index"], event["delta"])
             case "message_delta":
-                self.stop_reason = event.delta.stop_reason
-                yield self._count(event.usage)
+                self.stop_reason = event["delta"].get("stop_reason")
+                yield self._count(event["usage"])
             case "message_stop":
                 self.ended = True
 
-    def _count(self, usage: types.Usage | types.MessageDeltaUsage) -> Delta:
-        self.usage = read_usage(usage, self.usage)
+    def _count(self, counts: JSON) -> Delta:
+        self.usage = read_usage(counts, self.usage)
         return Delta(usage=self.usage)
 
-    def _extend(self, index: int, delta: types.RawContentBlockDelta) -> Iterator[Delta]:
+    def _extend(self, index: int, delta: JSON) -> Iterator[Delta]:
         block = self.blocks[index]
-        match delta.type:
+        match delta["type"]:
             case "text_delta":
-                block["text"] += delta.text
-                yield Delta(text=delta.text)
+                block["text"] += delta["text"]
+                yield Delta(text=delta["text"])
             case "thinking_delta":
-                block["thinking"] += delta.thinking
-                yield Delta(reasoning=delta.thinking)
+                block["thinking"] += delta["thinking"]
+                yield Delta(reasoning=delta["thinking"])
             case "signature_delta":
-                block["signature"] = delta.signature
+                block["signature"] = delta["signature"]
             case "input_json_delta":
-                self.arguments[index] = self.arguments.get(index, "") + delta.partial_json
+                self.arguments[index] = self.arguments.get(index, "") + delta["partial_json"]
 
     def result(self) -> ChatResult:
         if not self.ended:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ from providers.adapter import Adapter, Opened, SDKErrors
 from providers.google_request import OWN_ID, write_request
 from providers.http import ssl_context
 from providers.vocabulary import (
+    JSON,
     ChatRequest,
     ChatResult,
     Delta,
@@ -53,17 +54,19 @@ class GoogleClient(Adapter):
     sdk_errors = SDKErrors(status=(google_errors.APIError,))
 
     async def _complete(self, request: ChatRequest) -> ChatResult:
-        models = self._sdk(_OneAnswer(self._http)).models
+        http = _OneAnswer(self._http)
+        await self._sdk(http).models.generate_content(**self._arguments(request))
         answer = _Assembly(self.label)
-        list(answer.add(await models.generate_content(**self._arguments(request))))
+        list(answer.add(http.response.json()))
         return answer.result()
 
     @asynccontextmanager
     async def _open(self, request: ChatRequest) -> AsyncIterator[Opened]:
         async with aclosing(_OneAnswer(self._http)) as http:
             models = self._sdk(http).models
-            chunks = await models.generate_content_stream(**self._arguments(request))
-            yield chunks, _Assembly(self.label)
+            async for _ in await models.generate_content_stream(**self._arguments(request)):
+                pass  # it sends the request once it is asked for a chunk, of which it has none
+            yield http.response, _Assembly(self.label)
 
     async def _models(self) -> list[str]:
         pager = await self._sdk(_OneAnswer(self._http)).models.list(config={"page_size": 1000})
@@ -98,30 +101,37 @@ class GoogleClient(Adapter):
 
 
 class _OneAnswer:
-    """The shared HTTP client as the SDK uses it, and a hold on the answer it opened.
+    """The shared HTTP client as the SDK uses it, and a hold on the answer it got.
 
-    The SDK wraps a stream's answer in generators four deep and closes the innermost only when
-    they are all collected. Here one `aclose()` ends the connection at once.
+    A stream that was accepted is kept from the SDK, which gets an empty one: it would make objects
+    of each event, in generators four deep of which it closes the innermost only when they are all
+    collected. Here one `aclose()` ends the connection at once.
     """
+
+    response: httpx2.Response
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self.build_request = http.build_request
-        self.request = http.request
         self._http = http
-        self._response: httpx2.Response | None = None
+
+    async def request(self, *args: Any, **kwargs: Any) -> httpx2.Response:
+        self.response = await self._http.request(*args, **kwargs)
+        return self.response
 
     async def send(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
-        self._response = await self._http.send(request, stream=stream)
-        return self._response
+        self.response = await self._http.send(request, stream=stream)
+        if stream and self.response.is_success:
+            return httpx2.Response(200, headers=self.response.headers, content=b"", request=request)
+        return self.response
 
     async def aclose(self) -> None:
-        if self._response is not None:
-            await self._response.aclose()
+        if hasattr(self, "response"):
+            await self.response.aclose()
 
 
 @dataclass(slots=True)
 class _Assembly:
-    """The answer as far as it has arrived; a whole answer is one that arrives in one chunk."""
+    """The answer as far as it has arrived; a whole answer is one that arrives in one event."""
 
     label: str
     model: str = ""
@@ -137,25 +147,23 @@ class _Assembly:
     def ended(self) -> bool:
         return bool(self.finish or self.blocked)
 
-    def add(self, chunk: types.GenerateContentResponse) -> Iterator[Delta]:
-        self.model = chunk.model_version or self.model
-        self.response_id = chunk.response_id or self.response_id
-        if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
-            self.blocked = str(chunk.prompt_feedback.block_reason.value)
-        for candidate in (chunk.candidates or ())[:1]:
-            yield from self._add_parts(candidate)
-            if candidate.finish_reason:
-                self.finish = str(candidate.finish_reason.value)
-        if usage := read_usage(chunk.usage_metadata):
+    def add(self, event: JSON) -> Iterator[Delta]:
+        self.model = event.get("modelVersion") or self.model
+        self.response_id = event.get("responseId") or self.response_id
+        self.blocked = (event.get("promptFeedback") or {}).get("blockReason") or self.blocked
+        for candidate in (event.get("candidates") or ())[:1]:
+            yield from self._add_parts((candidate.get("content") or {}).get("parts") or ())
+            self.finish = candidate.get("finishReason") or self.finish
+        if usage := read_usage(event.get("usageMetadata")):
             self.usage = usage
             yield Delta(usage=usage)
 
-    def _add_parts(self, candidate: types.Candidate) -> Iterator[Delta]:
-        for part in (candidate.content and candidate.content.parts) or ():
-            if part.function_call:
-                self.calls.append(_tool_call(part.function_call, part.thought_signature))
-            elif part.text:
-                text, reasoning = ("", part.text) if part.thought else (part.text, "")
+    def _add_parts(self, parts: Iterable[JSON]) -> Iterator[Delta]:
+        for part in parts:
+            if call := part.get("functionCall"):
+                self.calls.append(_tool_call(call, part.get("thoughtSignature")))
+            elif said := part.get("text"):
+                text, reasoning = ("", said) if part.get("thought") else (said, "")
                 self.text.append(text)
                 self.reasoning.append(reasoning)
                 yield Delta(text=text, reasoning=reasoning)
@@ -179,24 +187,30 @@ class _Assembly:
         )
 
 
-def _tool_call(call: types.FunctionCall, signature: bytes | None) -> ToolCall:
+def _tool_call(call: JSON, signature: str | None) -> ToolCall:
     return ToolCall(
-        id=call.id or f"{OWN_ID}{uuid.uuid4().hex}",
-        name=call.name or "",
-        arguments=call.args or {},
-        opaque=base64.b64encode(signature).decode() if signature else None,
+        id=call.get("id") or f"{OWN_ID}{uuid.uuid4().hex}",
+        name=call.get("name") or "",
+        arguments=call.get("args") or {},
+        opaque=_opaque(signature) if signature else None,
     )
 
 
-def read_usage(counts: types.GenerateContentResponseUsageMetadata | None) -> Usage | None:
+def _opaque(signature: str) -> str:
+    """Base64 of one alphabet, whichever the server writes."""
+    return base64.b64encode(base64.urlsafe_b64decode(f"{signature}==")).decode()
+
+
+def read_usage(counts: JSON | None) -> Usage | None:
     """On the wire thinking is not among the candidates' tokens, nor are the tokens of what
     Google's own tools have read among the prompt's."""
     if counts is None:
         return None
-    thoughts = counts.thoughts_token_count or 0
+    thoughts = counts.get("thoughtsTokenCount") or 0
+    read = counts.get("promptTokenCount") or 0, counts.get("toolUsePromptTokenCount") or 0
     return Usage(
-        input_tokens=(counts.prompt_token_count or 0) + (counts.tool_use_prompt_token_count or 0),
-        output_tokens=(counts.candidates_token_count or 0) + thoughts,
-        cache_read_tokens=counts.cached_content_token_count or 0,
+        input_tokens=sum(read),
+        output_tokens=(counts.get("candidatesTokenCount") or 0) + thoughts,
+        cache_read_tokens=counts.get("cachedContentTokenCount") or 0,
         reasoning_tokens=thoughts,
     )

@@ -13,9 +13,6 @@ from functools import cached_property
 from typing import Any
 
 import openai
-from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 
 from providers.adapter import Adapter, Opened, SDKErrors
 from providers.openai_request import write_request
@@ -47,16 +44,16 @@ class OpenAIClient(Adapter):
 
     async def _complete(self, request: ChatRequest) -> ChatResult:
         answer = await self._sdk.chat.completions.create(**self._arguments(request))
-        return read_completion(answer)
+        return read_completion(answer.to_dict(), answer._request_id or "")
 
     @asynccontextmanager
     async def _open(self, request: ChatRequest) -> AsyncIterator[Opened]:
         arguments = self._arguments(request)
         if self.provider.wire.stream_options:
             arguments["stream_options"] = {"include_usage": True}
-        chunks = await self._sdk.chat.completions.create(stream=True, **arguments)
-        async with aclosing(chunks):
-            yield chunks, _Assembly(chunks.response.headers.get("x-request-id", ""))
+        stream = await self._sdk.chat.completions.create(stream=True, **arguments)
+        async with aclosing(stream.response) as response:
+            yield response, _Assembly(response.headers.get("x-request-id", ""))
 
     async def _models(self) -> list[str]:
         return [model.id async for model in self._sdk.models.list()]
@@ -88,23 +85,27 @@ class OpenAIClient(Adapter):
         }
 
 
-def read_completion(answer: ChatCompletion) -> ChatResult:
-    choice = answer.choices[0]
-    message = choice.message
+def read_completion(answer: JSON, request_id: str) -> ChatResult:
+    choice = answer["choices"][0]
+    message = choice["message"]
     calls = tuple(
-        ToolCall(call.id, function.name, read_arguments(function.arguments))
-        for call in message.tool_calls or ()
-        if (function := getattr(call, "function", None))  # not every server sends a type
+        ToolCall(call["id"], function["name"], read_arguments(function.get("arguments")))
+        for call in message.get("tool_calls") or ()
+        if (function := call.get("function"))  # not every server sends a type
     )
     return ChatResult(
-        text=message.content or message.refusal or "",
+        text=_said(message),
         tool_calls=calls,
-        finish_reason=_finish(choice.finish_reason, bool(calls)),
-        usage=read_usage(answer.usage),
-        model=answer.model,
-        request_id=answer._request_id or "",
+        finish_reason=_finish(choice.get("finish_reason"), bool(calls)),
+        usage=read_usage(answer.get("usage")),
+        model=answer["model"],
+        request_id=request_id,
         reasoning=_reasoning(message),
     )
+
+
+def _said(holder: JSON) -> str:
+    return holder.get("content") or holder.get("refusal") or ""
 
 
 def read_arguments(text: str | None) -> JSON:
@@ -123,26 +124,27 @@ def _finish(reason: str | None, has_calls: bool) -> FinishReason:
     return FinishReason.TOOL_CALLS if has_calls and finish == FinishReason.STOP else finish
 
 
-def _reasoning(holder: object) -> str:
+def _reasoning(holder: JSON) -> str:
     """Not in OpenAI's answers; DeepSeek and vLLM say it one way, OpenRouter and Groq another."""
-    text = getattr(holder, "reasoning_content", None) or getattr(holder, "reasoning", None)
+    text = holder.get("reasoning_content") or holder.get("reasoning")
     return text if isinstance(text, str) else ""
 
 
-def read_usage(usage: CompletionUsage | None) -> Usage | None:
+def read_usage(counts: JSON | None) -> Usage | None:
     """Some servers (Gemini's, xAI's) leave thinking out of `completion_tokens` but not of the
     total: what is missing there was thinking, and is paid for."""
-    if usage is None:
+    if counts is None:
         return None
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    hidden = max(0, (usage.total_tokens or 0) - prompt - completion)
-    cached, thinking = usage.prompt_tokens_details, usage.completion_tokens_details
+    prompt, completion = counts.get("prompt_tokens") or 0, counts.get("completion_tokens") or 0
+    hidden = max(0, (counts.get("total_tokens") or 0) - prompt - completion)
+    cached = counts.get("prompt_tokens_details") or {}
+    thinking = counts.get("completion_tokens_details") or {}
     return Usage(
         input_tokens=prompt,
         output_tokens=completion + hidden,
-        cache_read_tokens=(cached and cached.cached_tokens) or 0,
-        cache_write_tokens=(cached and cached.cache_write_tokens) or 0,
-        reasoning_tokens=max((thinking and thinking.reasoning_tokens) or 0, hidden),
+        cache_read_tokens=cached.get("cached_tokens") or 0,
+        cache_write_tokens=cached.get("cache_write_tokens") or 0,
+        reasoning_tokens=max(thinking.get("reasoning_tokens") or 0, hidden),
     )
 
 
@@ -167,35 +169,35 @@ class _Assembly:
 
     @property
     def ended(self) -> bool:
-        """The SDK keeps `[DONE]` to itself, but no answer ends without a reason."""
+        """Not every server sends `[DONE]`, but no answer ends without a reason."""
         return bool(self.finish)
 
-    def add(self, chunk: ChatCompletionChunk) -> Iterator[Delta]:
-        self.model = chunk.model or self.model
-        for choice in chunk.choices[:1]:
-            yield from self._add_delta(choice.delta)
-            self.finish = choice.finish_reason or self.finish
-        if usage := read_usage(chunk.usage):
+    def add(self, event: JSON) -> Iterator[Delta]:
+        self.model = event.get("model") or self.model
+        for choice in (event.get("choices") or ())[:1]:
+            yield from self._add_delta(choice.get("delta") or {})
+            self.finish = choice.get("finish_reason") or self.finish
+        if usage := read_usage(event.get("usage")):
             self.usage = usage
             yield Delta(usage=usage)
 
-    def _add_delta(self, delta: ChoiceDelta) -> Iterator[Delta]:
-        text, reasoning = delta.content or delta.refusal or "", _reasoning(delta)
+    def _add_delta(self, delta: JSON) -> Iterator[Delta]:
+        text, reasoning = _said(delta), _reasoning(delta)
         if text or reasoning:
             self.text.append(text)
             self.reasoning.append(reasoning)
             yield Delta(text=text, reasoning=reasoning)
-        self._add_calls(delta.tool_calls or ())
+        self._add_calls(delta.get("tool_calls") or ())
 
-    def _add_calls(self, fragments: Iterable[ChoiceDeltaToolCall]) -> None:
+    def _add_calls(self, fragments: Iterable[JSON]) -> None:
         """Fragments of one call share an index; servers that send whole calls may leave it out."""
         for fragment in fragments:
-            index = fragment.index if fragment.index is not None else len(self.calls)
-            call = self.calls.setdefault(index, _Call())
-            call.id = fragment.id or call.id
-            if function := fragment.function:
-                call.name = function.name or call.name
-                call.arguments += function.arguments or ""
+            index = fragment.get("index")
+            call = self.calls.setdefault(len(self.calls) if index is None else index, _Call())
+            call.id = fragment.get("id") or call.id
+            function = fragment.get("function") or {}
+            call.name = function.get("name") or call.name
+            call.arguments += function.get("arguments") or ""
 
     def result(self) -> ChatResult:
         if not self.ended:

@@ -27,7 +27,7 @@ from providers.vocabulary import (
 )
 
 TOOL = Tool("look_up", "Looks a word up", {"type": "object", "properties": {}})
-THOUGHT = {"signature": "c2ln", "thinking": "Let me see.", "type": "thinking"}
+THOUGHT = {"type": "thinking", "thinking": "Let me see.", "signature": "c2ln"}
 HIDDEN = {"type": "redacted_thinking", "data": "aGlk"}
 CALL = {"type": "tool_use", "id": "c1", "name": "look_up", "input": {"word": "a"}}
 
