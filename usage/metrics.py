@@ -22,6 +22,7 @@ from prometheus_client import (
 )
 
 from credentials.signals import secret_revealed
+from usage.backlog import BACKLOG
 from usage.models import Status, UsageRecord
 from usage.signals import call_refused, call_settled, metrics_read
 
@@ -52,13 +53,17 @@ SUSPENDED = Gauge(
 
 
 def exposition() -> bytes:
-    """Everything counted so far, in Prometheus' text format."""
+    """Everything counted so far, and what waits now, in Prometheus' text format."""
     metrics_read.send_robust(exposition)
+    return generate_latest(_counted()) + generate_latest(BACKLOG)
+
+
+def _counted() -> CollectorRegistry:
     if not settings.METRICS_DIR:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry, path=settings.METRICS_DIR)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return registry
 
 
 @receiver(call_settled)

@@ -3,19 +3,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.db.models import QuerySet
 from django.test import Client
+from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from credentials.tests.factories import CredentialFactory, UserFactory
 from providers.vocabulary import Usage
 from usage.admission import NotAdmitted, admit
 from usage.ledger import Caller, OpenCall, Payer
+from usage.metrics import exposition
 from usage.models import Status, Surface, UsageSource
+from usage.rollups import roll_up
 from usage.signals import call_settled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
@@ -134,6 +141,31 @@ def test_metrics_are_there_for_staff_only(client: Client, alice: User) -> None:
     assert client.get("/metrics").status_code == 200
 
 
+def test_what_the_rollups_have_not_counted_yet_shows_with_its_age(
+    alice: User, tmp_path: Path, settings: Any
+) -> None:
+    def shown(name: str) -> float:
+        lines = exposition().decode().splitlines()
+        return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+    assert (shown("byom_rollup_waiting_rows"), shown("byom_rollup_lag_seconds")) == (0, 0)
+    settle(alice)
+    with patch.object(timezone, "now", return_value=timezone.now() + timedelta(seconds=90)):
+        settings.METRICS_DIR = str(tmp_path)  # also where each process counts into a file
+        assert shown("byom_rollup_waiting_rows") == 1
+        assert 90 <= shown("byom_rollup_lag_seconds") < 120
+    roll_up()
+    assert (shown("byom_rollup_waiting_rows"), shown("byom_rollup_lag_seconds")) == (0, 0)
+
+
+def test_metrics_are_told_without_a_database_too(alice: User) -> None:
+    settle(alice)
+    with patch.object(QuerySet, "aggregate", side_effect=OperationalError):
+        told = exposition()
+
+    assert b"byom_calls_total" in told and b"byom_rollup" not in told
+
+
 COUNT_IN_A_PROCESS = """
 from prometheus_client import Counter
 Counter("byom_example", "").inc()
@@ -141,8 +173,6 @@ Counter("byom_example", "").inc()
 
 
 def test_any_process_answers_for_all(tmp_path: Path, settings: Any) -> None:
-    from usage.metrics import exposition
-
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):
         subprocess.run([sys.executable, "-c", COUNT_IN_A_PROCESS], env=environment, check=True)
