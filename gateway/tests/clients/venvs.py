@@ -46,7 +46,8 @@ def _make(venv: Path, wanted: Path) -> None:
     if not _index_answers():
         pytest.skip("no package index answers, and the client's environment has to be made")
     subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True, timeout=PATIENCE)
-    install = [str(venv / "bin" / "python"), *_PIP, "install", "--no-deps", "--requirement", str(wanted)]
+    python, pins = str(venv / "bin" / "python"), str(wanted)
+    install = [python, *_PIP, "install", "--no-deps", "--requirement", pins]
     subprocess.run(install, check=True, timeout=PATIENCE)
 
 
