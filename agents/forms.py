@@ -9,11 +9,12 @@ from django import forms
 from agents.clients import SelectionError
 from agents.errors import SessionError
 from agents.models import AgentSession, SessionQuerySet, SessionStatus
-from agents.offers import offers
+from agents.offers import TYPICAL, grouped, models_on_offer, offers
 from agents.serializers import MAX_TEXT
-from agents.services import create_session
+from agents.services import change_session, create_session
 from agents.toolbox import known_tools
 from credentials.errors import CredentialError
+from providers.errors import ProviderError
 from providers.registry import UnknownProvider
 
 AUTOMATIC = "Automatic: my default key, else the system’s"
@@ -35,18 +36,52 @@ class SearchForm(forms.Form):
         return sessions
 
 
-class SessionForm(forms.Form):
-    """Starts a session."""
+class PickerForm(forms.Form):
+    """Chooses whose key pays and which model answers."""
 
     template_name = "forms/fields.html"
 
-    offer = forms.ChoiceField(label="Key and model", required=False)
+    offer = forms.ChoiceField(label="Key", required=False)
     model = forms.CharField(
         max_length=128,
         required=False,
-        label="Another model",
-        help_text="Its name as the provider writes it. Empty: the one named above.",
+        widget=forms.TextInput(
+            attrs={"list": "models", "autocomplete": "off", "spellcheck": "false"}
+        ),
+        help_text="Empty: the key’s usual one. Any other that the provider has can be typed in.",
     )
+
+    def __init__(self, *args: Any, owner: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.owner = owner
+        self.offers = offers(owner)
+        choices = [("", AUTOMATIC), *((offer.value, offer.key) for offer in self.offers)]
+        self.fields["offer"].choices = choices  # type: ignore[attr-defined]
+
+    @property
+    def picker(self) -> dict[str, Any]:
+        """What agents/_picker.html shows."""
+        found = models_on_offer(self.offers)
+        return {
+            "groups": grouped(self.offers),
+            "models": found,
+            "data": [each.shown() for each in found],
+            "turn": TYPICAL,
+        }
+
+    def chosen(self) -> dict[str, Any]:
+        """The arguments of `create_session` for what was picked."""
+        value = self.cleaned_data["offer"]
+        choice = next((each.choice() for each in self.offers if each.value == value), {})
+        return {"model": self.cleaned_data["model"], **choice}
+
+
+REFUSALS = (SelectionError, CredentialError, UnknownProvider, SessionError, ProviderError)
+
+
+class SessionForm(PickerForm):
+    """Starts a session."""
+
     instructions = forms.CharField(
         max_length=MAX_TEXT,
         required=False,
@@ -61,21 +96,27 @@ class SessionForm(forms.Form):
     )
 
     def __init__(self, *args: Any, owner: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.owner = owner
+        super().__init__(*args, owner=owner, **kwargs)
         self.fields["tools"].choices = known_tools(owner)  # type: ignore[attr-defined]
-        self.offers = offers(owner)
-        choices = [("", AUTOMATIC), *((offer.value, offer.key) for offer in self.offers)]
-        self.fields["offer"].choices = choices  # type: ignore[attr-defined]
 
     def save(self) -> AgentSession | None:
         """The new session, or None with the reason added to the form."""
-        values = dict(self.cleaned_data)
-        chosen = values.pop("offer")
-        choice = next((each.choice() for each in self.offers if each.value == chosen), {})
+        values = {name: self.cleaned_data[name] for name in ("instructions", "tools")}
         try:
-            return create_session(owner=self.owner, **values, **choice)
-        except (SelectionError, CredentialError, UnknownProvider, SessionError) as error:
+            return create_session(owner=self.owner, **values, **self.chosen())
+        except REFUSALS as error:
+            self.add_error(None, str(error))
+            return None
+
+
+class SwitchForm(PickerForm):
+    """Goes on with another key or model."""
+
+    def save(self, session: AgentSession) -> AgentSession | None:
+        """The changed session, or None with the reason added to the form."""
+        try:
+            return change_session(session=session, changes={"policy": "", **self.chosen()})
+        except REFUSALS as error:
             self.add_error(None, str(error))
             return None
 

@@ -15,26 +15,55 @@ from credentials.errors import CredentialError
 from credentials.models import LLMCredential
 from providers import registry
 from providers.vocabulary import Usage
-from usage.prices import price_of
+from usage.known_models import priced_models
+from usage.prices import Price, price_of
+from usage.templatetags.usage_format import usd
 
 TYPICAL = Usage(input_tokens=1000, output_tokens=400)
 """A turn as it usually is: some history, a question, an answer of a few paragraphs."""
 
 
 @dataclass(frozen=True, slots=True)
+class ModelOffer:
+    """A model and its price: USD per million tokens; None where none is known, and then the cost
+    of a `TYPICAL` turn is None too."""
+
+    provider: str
+    model: str
+    input_price: Decimal | None
+    output_price: Decimal | None
+    typical_cost: Decimal | None
+
+    @property
+    def unit_prices(self) -> str:
+        """For people: both prices, or that there is none."""
+        if self.input_price is None or self.output_price is None:
+            return usd(None) if self.typical_cost is None else ""
+        if not self.input_price and not self.output_price:
+            return "free of charge"
+        return f"{usd(self.input_price)} in, {usd(self.output_price)} out"
+
+    def shown(self) -> dict[str, str]:
+        """What a picker on a page needs to know."""
+        turn = f"about {usd(self.typical_cost)} a turn" if self.typical_cost else ""
+        return {
+            "provider": self.provider,
+            "label": registry.label(self.provider),
+            "model": self.model,
+            "prices": self.unit_prices,
+            "turn": turn,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
-    """One model on one key. Prices are USD per million tokens; None where none is known, and then
-    the cost of a `TYPICAL` turn is None too."""
+    """One key with the model that it is used with where no other is named."""
 
     value: str
     group: str
     key: str
-    provider: str
-    model: str
     simulated: bool
-    input_price: Decimal | None
-    output_price: Decimal | None
-    typical_cost: Decimal | None
+    usual: ModelOffer
 
     def choice(self) -> dict[str, Any]:
         """The arguments of `create_session` that stand for this offer."""
@@ -50,6 +79,23 @@ def offers(user: Any) -> list[Offer]:
     found = [_own(user, credential) for credential in own]
     found += [_of_system(user, provider) for provider in registry.names()]
     return [offer for offer in found if offer is not None]
+
+
+def models_on_offer(found: Iterable[Offer]) -> list[ModelOffer]:
+    """Every model that is known of the offers' providers, and the offers' own."""
+    usual = [offer.usual for offer in found]
+    now = timezone.now()
+    known = [
+        _model_offer(provider, model, price)
+        for provider in dict.fromkeys(each.provider for each in usual)
+        for model, price in priced_models(provider, TYPICAL, now)
+    ]
+    by_name = {(each.provider, each.model): each for each in [*usual, *known]}
+    return sorted(by_name.values(), key=lambda each: (_rank(each.provider), each.model))
+
+
+def _rank(provider: str) -> int:
+    return registry.names().index(provider)
 
 
 def grouped(found: Iterable[Offer]) -> dict[str, list[Offer]]:
@@ -76,16 +122,21 @@ def _of_system(user: Any, provider: str) -> Offer | None:
 
 
 def _offer(selection: Selection, value: str, group: str, key: str) -> Offer:
-    price = price_of(
-        provider=selection.provider, models=[selection.model], usage=TYPICAL, at=timezone.now()
-    )
+    provider, model = selection.provider, selection.model
+    price = price_of(provider=provider, models=[model], usage=TYPICAL, at=timezone.now())
     return Offer(
         value=value,
         group=group,
         key=key,
-        provider=selection.provider,
-        model=selection.model,
         simulated=selection.payer.is_simulated,
+        usual=_model_offer(provider, model, price),
+    )
+
+
+def _model_offer(provider: str, model: str, price: Price) -> ModelOffer:
+    return ModelOffer(
+        provider=provider,
+        model=model,
         input_price=_unit(price.units, "input_mtok"),
         output_price=_unit(price.units, "output_mtok"),
         typical_cost=price.cost,
@@ -93,7 +144,4 @@ def _offer(selection: Selection, value: str, group: str, key: str) -> Offer:
 
 
 def _unit(units: dict[str, str], name: str) -> Decimal | None:
-    try:
-        return Decimal(units[name]) if name in units else None
-    except ArithmeticError:  # a tiered price is no single number
-        return None
+    return Decimal(units[name]) if name in units else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,9 +10,16 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from agents.markdown import to_html
-from agents.models import AgentSession, Message, Policy, Role, SessionStatus
+from agents.models import (
+    AgentSession,
+    Message,
+    Policy,
+    Role,
+    SelectionPolicy,
+    SessionStatus,
+)
 from credentials.tests.factories import CredentialFactory
-from usage.models import UsageRecord
+from usage.models import PriceOverride, UsageRecord
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +72,7 @@ def test_each_key_is_offered_with_its_price(member: Client, alice: User, simulat
     page = text_of(member.get("/chat/new/"))
     assert "My keys" in page and "System default" in page
     assert "$0.15 in, $0.60 out" in page and "about $0.00039" in page
-    assert "no price known" in page
+    assert ">no price<" in page
 
 
 def test_a_chat_starts_on_the_chosen_key(member: Client, alice: User, simulator: Any) -> None:
@@ -83,6 +91,97 @@ def test_a_chat_on_the_system_key_never_takes_an_own_one(
 
     session = AgentSession.objects.get()
     assert (session.provider, session.policy) == ("google", Policy.SYSTEM_ONLY)
+
+
+def models_offered(page: Any) -> dict[str, dict[str, str]]:
+    return {each["model"]: each for each in page.context["picker"]["data"]}
+
+
+def test_every_known_model_of_the_keys_providers_is_offered_with_its_price(
+    member: Client, alice: User, settings: Any
+) -> None:
+    settings.SIMULATOR_URL = ""
+    CredentialFactory.create(owner=alice, key="sk-proj-1234567890")
+    PriceOverride.objects.create(
+        provider="openai", model="gpt-of-ours", input_mtok=Decimal(2), output_mtok=Decimal(4)
+    )
+    found = models_offered(member.get("/chat/new/"))
+
+    assert {each["provider"] for each in found.values()} == {"openai"}
+    assert len(found) > 30 and "text-embedding-3-small" not in found
+    assert found["gpt-4o"]["prices"] == "$2.50 in, $10.00 out"
+    assert found["gpt-4o"]["turn"] == "about $0.0065 a turn"
+    assert found["gpt-of-ours"]["prices"] == "$2.00 in, $4.00 out"
+
+
+def test_a_model_without_a_price_says_so(member: Client, alice: User, simulator: Any) -> None:
+    CredentialFactory.create(owner=alice, provider="openai_compatible", model_name="llama")
+
+    found = models_offered(member.get("/chat/new/"))["llama"]
+    assert (found["prices"], found["turn"]) == ("no price", "")
+
+
+def test_models_of_the_system_s_keys_are_offered_only_where_the_policy_allows(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    CredentialFactory.create(owner=alice, provider="anthropic")
+    assert "gpt-4o" in models_offered(member.get("/chat/new/"))
+    SelectionPolicy.objects.create(user=alice, system_key_forbidden=True)
+
+    assert {name.partition("-")[0] for name in models_offered(member.get("/chat/new/"))} == {
+        "claude"
+    }
+
+
+def test_a_chat_starts_with_the_chosen_model(member: Client, alice: User, simulator: Any) -> None:
+    key = CredentialFactory.create(owner=alice)
+    member.post("/chat/new/", {"offer": f"key:{key.pk}", "model": "gpt-5"})
+    member.post("/chat/new/", {"offer": "", "model": "claude-haiku-4-5"})
+
+    found = AgentSession.objects.order_by("created_at")
+    assert [(row.credential, row.model) for row in found] == [
+        (key, "gpt-5"), (None, "claude-haiku-4-5"),
+    ]  # fmt: skip
+
+
+def test_a_model_of_another_provider_is_refused_on_the_page(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    key = CredentialFactory.create(owner=alice)
+    refused = member.post("/chat/new/", {"offer": f"key:{key.pk}", "model": "claude-haiku-4-5"})
+
+    assert refused.status_code == 422
+    assert "belongs to Anthropic" in text_of(refused)
+    assert not AgentSession.objects.exists()
+
+
+def test_a_chat_goes_on_with_another_model_and_notes_it(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    first = CredentialFactory.create(owner=alice, label="first")
+    second = CredentialFactory.create(owner=alice, provider="anthropic", label="second")
+    member.post("/chat/new/", {"offer": f"key:{first.pk}", "model": "gpt-5"})
+    session = AgentSession.objects.get()
+    address = f"/chat/{session.pk}/switch/"
+    assert f'value="key:{first.pk}"' in text_of(member.get(address)).split(" checked")[0][-200:]
+    moved = member.post(address, {"offer": f"key:{second.pk}", "model": ""})
+
+    assert moved.headers["Location"] == f"/chat/{session.pk}/"
+    session.refresh_from_db()
+    assert (session.credential, session.model, session.provider) == (second, "", "anthropic")
+    note = session.messages.get(role=Role.NOTE).text
+    assert "first" in note and "gpt-5" in note and "second" in note
+
+
+def test_a_chat_can_come_back_from_the_systems_key(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    key = CredentialFactory.create(owner=alice)
+    session = AgentSession.objects.create(owner=alice)
+    for offer, policy in (("system:google", Policy.SYSTEM_ONLY), (f"key:{key.pk}", "")):
+        member.post(f"/chat/{session.pk}/switch/", {"offer": offer})
+        session.refresh_from_db()
+        assert session.policy == policy
 
 
 def test_tools_are_ticked(member: Client, simulator: Any) -> None:

@@ -36,7 +36,7 @@ QUESTION = "What is the capital of France?"
 PASSWORD = "correct horse battery"
 PAGES = (
     "/", "/keys/", "/keys/add/", "/keys/tokens/", "/keys/tokens/new/", "/keys/aliases/",
-    "/keys/aliases/new/", "/keys/trail/", "/chat/", "/chat/new/", "/usage/",
+    "/keys/aliases/new/", "/keys/trail/", "/chat/", "/chat/new/", "/chat/tool-servers/", "/usage/",
     "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/",
 )  # fmt: skip
 
@@ -150,6 +150,29 @@ def test_shift_enter_makes_a_new_line(page: Page) -> None:
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("two")
     expect(page.get_by_label("Message")).to_have_value("one\ntwo")
+
+
+def test_a_model_is_found_and_picked_by_keyboard(user: User, page: Page) -> None:
+    page.goto("/chat/new/")
+    box = page.get_by_role("combobox", name="Model")
+    box.press_sequentially("claude haiku 4-5")
+    option = page.get_by_role("option")
+    expect(option).to_have_count(1)
+    expect(option).to_contain_text("$1.00 in, $5.00 out")
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(box).to_have_value("claude-haiku-4-5")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    expect(page.locator("#picked")).to_contain_text("a turn")
+    page.get_by_role("radio", name="OpenAI").check()
+    expect(box).to_have_value("")
+    expect(page.locator("#picked")).to_contain_text("gpt-4o-mini")
+    box.fill("gpt-of-nobody")
+    expect(page.locator("#picked")).to_contain_text("no price")
+    box.fill("gpt-5")
+    box.press("Escape")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("gpt-5", exact=False).first).to_be_visible()
 
 
 @pytest.fixture

@@ -1,0 +1,132 @@
+// The field for a model as a combobox with prices (https://www.w3.org/WAI/ARIA/apg/patterns/combobox/),
+// for the provider of the chosen key. Without this file the browser's own list is there.
+
+const MOST = 200;
+const field = document.querySelector(".picker");
+if (field) setUp();
+
+function setUp() {
+  const models = JSON.parse(document.getElementById(field.dataset.models).textContent);
+  const box = field.querySelector("input");
+  const list = field.querySelector("[role=listbox]");
+  const picked = document.getElementById("picked");
+  const keys = [...document.querySelectorAll("input[name=offer]")];
+  let shown = [];
+  let active = -1;
+
+  box.removeAttribute("list");
+  for (const [name, value] of Object.entries({
+    role: "combobox", "aria-controls": list.id, "aria-expanded": "false", "aria-autocomplete": "list",
+  })) box.setAttribute(name, value);
+  tell();
+
+  box.addEventListener("input", () => { open(); tell(); });
+  box.addEventListener("click", open);
+  box.addEventListener("blur", close);
+  box.addEventListener("keydown", (event) => {
+    const steps = { ArrowDown: 1, ArrowUp: -1 };
+    if (event.key in steps) {
+      event.preventDefault();
+      if (list.hidden) open();
+      move(steps[event.key]);
+    } else if (event.key === "Enter" && !list.hidden && active >= 0) {
+      event.preventDefault();
+      pick(shown[active].model);
+    } else if (event.key === "Escape" && !list.hidden) {
+      event.preventDefault();
+      close();
+    }
+  });
+  // The box keeps the focus, and so its "blur" does not close the list before the click.
+  list.addEventListener("pointerdown", (event) => event.preventDefault());
+  list.addEventListener("click", (event) => {
+    const option = event.target.closest("[role=option]");
+    if (option) pick(option.dataset.model);
+  });
+  for (const key of keys) {
+    key.addEventListener("change", () => {
+      if (box.value && !offered().some(({ model }) => model === box.value) && known(box.value)) box.value = "";
+      tell();
+    });
+  }
+
+  function chosenKey() {
+    return keys.find((key) => key.checked);
+  }
+
+  function offered() {
+    const provider = chosenKey()?.dataset.provider;
+    return models.filter((each) => !provider || each.provider === provider);
+  }
+
+  function known(model) {
+    return models.some((each) => each.model === model);
+  }
+
+  function open() {
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const exact = known(box.value.trim());
+    const fits = ({ label, model }) => words.every((word) => `${label} ${model}`.toLowerCase().includes(word));
+    // Once one is picked all are shown again, or nobody could see the others.
+    shown = offered().filter((each) => exact || fits(each)).slice(0, MOST);
+    active = exact ? shown.findIndex(({ model }) => model === box.value.trim()) : -1;
+    list.replaceChildren(...shown.map(option));
+    list.hidden = shown.length === 0;
+    box.setAttribute("aria-expanded", String(!list.hidden));
+    mark();
+  }
+
+  function close() {
+    list.hidden = true;
+    box.setAttribute("aria-expanded", "false");
+    box.removeAttribute("aria-activedescendant");
+  }
+
+  function move(step) {
+    if (!shown.length) return;
+    active = active < 0 && step < 0 ? shown.length - 1 : (active + step + shown.length) % shown.length;
+    mark();
+  }
+
+  function mark() {
+    for (const [index, item] of [...list.children].entries()) {
+      item.setAttribute("aria-selected", String(index === active));
+    }
+    if (active < 0) return box.removeAttribute("aria-activedescendant");
+    box.setAttribute("aria-activedescendant", list.children[active].id);
+    list.children[active].scrollIntoView({ block: "nearest" });
+  }
+
+  function pick(model) {
+    box.value = model;
+    close();
+    tell();
+  }
+
+  // The price of what is chosen, said as it changes.
+  function tell() {
+    const named = box.value.trim();
+    const usual = chosenKey()?.dataset.model;
+    const model = offered().find((each) => each.model === (named || usual));
+    if (model) picked.textContent = [`${model.label} ${model.model}`, model.prices && perMillion(model.prices), model.turn].filter(Boolean).join(" · ");
+    else picked.textContent = named ? "no price · not among the models known here" : "";
+  }
+
+  function perMillion(prices) {
+    return prices.startsWith("$") ? `${prices} per million tokens` : prices;
+  }
+
+  function option(each, index) {
+    const item = document.createElement("li");
+    item.id = `model-${index}`;
+    item.setAttribute("role", "option");
+    item.dataset.model = each.model;
+    for (const [name, text] of [["name", each.model], ["from", each.label], ["cost", each.prices], ["turn", each.turn]]) {
+      const part = document.createElement("span");
+      part.className = name;
+      part.textContent = text;
+      item.append(part);
+    }
+    return item;
+  }
+}

@@ -1,0 +1,53 @@
+"""The models that can be chatted with, as far as lists of prices know them: by the one in use, and
+what staff have entered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from providers import registry
+from providers.vocabulary import Usage
+from usage.price_lists import current
+from usage.price_models import PriceOverride
+from usage.prices import Price, by_list, price_of
+
+# The list tells prices and not what a model is for: these words are of models that don't chat.
+_OTHER_KINDS = re.compile(
+    r"embedding|tts|audio|image|realtime|transcri|whisper|moderation|speech|\blive\b|omni"
+    r"|vision|banana|robotics|streaming|search-(api|preview)|deep-research|translate|instruct|-maas|\.ft-|:",
+    re.IGNORECASE,
+)
+
+
+def known_models(provider: str) -> list[str]:
+    """Names of the provider's own chat models, as calls write them, that are not withdrawn."""
+    row = registry.get(provider)
+    entered = PriceOverride.objects.filter(provider=provider).values_list("model", flat=True)
+    listed = _listed(row.pricing_id or "", row.model_prefixes)
+    return sorted({*entered, *listed, *filter(None, [row.default_model])})
+
+
+def priced_models(provider: str, usage: Usage, at: datetime) -> list[tuple[str, Price]]:
+    """Each of `known_models` with what `usage` costs on it. Reads the database twice, however
+    many they are."""
+    entered = set(PriceOverride.objects.filter(provider=provider).values_list("model", flat=True))
+    prices = current()
+    return [
+        (
+            name,
+            price_of(provider=provider, models=[name], usage=usage, at=at)
+            if name in entered
+            else by_list(prices, provider, [name], usage, at),
+        )
+        for name in known_models(provider)
+    ]
+
+
+def _listed(pricing_id: str, prefixes: tuple[str, ...]) -> Iterator[str]:
+    providers = (each for each in current().snapshot.providers if each.id == pricing_id)
+    for model in (model for each in providers for model in each.models):
+        is_own = not prefixes or model.id.startswith(prefixes)
+        if is_own and not model.deprecated and not _OTHER_KINDS.search(model.id):
+            yield model.id
