@@ -25,6 +25,7 @@ class Advice:
 OTHERWISE = Advice("The answer failed")
 _KEY = ("Test or replace the key", "key")
 _NEW = ("Start a new chat", "new")
+_OTHER = ("Choose another key or model", "switch")
 _BY_CODE: dict[str, tuple[str, str, str]] = {
     "authentication_failed": ("The key was not accepted", *_KEY),
     "key_refused": ("The key can’t be used", *_KEY),
@@ -38,20 +39,20 @@ _BY_CODE: dict[str, tuple[str, str, str]] = {
     "destination_refused": ("The key’s address can’t be reached", *_KEY),
     "no_credential": ("No key for this call", "Add a key", "add"),
     "nobody_pays": ("No key may pay for this call", "Look at the policy", "policy"),
-    "model_not_found": ("The model is not there", *_NEW),
-    "context_too_long": ("The conversation is too long", *_NEW),
+    "model_not_found": ("The model is not there", *_OTHER),
+    "context_too_long": ("The conversation is too long", *_OTHER),
     "content_refused": ("The provider refused the content", "", ""),
     "rate_limited": ("The provider asks to slow down", "", ""),
     "too_many_calls": ("Too many calls", "", ""),
     "budget_spent": ("The budget is spent", "See your usage", "usage"),
-    "overloaded": ("The provider is overloaded", "", ""),
+    "overloaded": ("The provider is overloaded", *_OTHER),
     "timeout": ("The provider took too long", "", ""),
     "connection_failed": ("The provider can’t be reached", "", ""),
     "stream_broken": ("The answer broke off", "", ""),
-    "unsupported": ("The provider can’t do this", *_NEW),
+    "unsupported": ("The provider can’t do this", *_OTHER),
     "tool_server_failed": ("A tool server did not answer", "Look at your tool servers", "servers"),
     "tool_server_denied": ("A tool server refused", "Look at your tool servers", "servers"),
-    "suspended": ("The key is suspended for a while", *_KEY),
+    "suspended": ("The key is suspended for a while", *_OTHER),
     "cut_off": ("The answer was cut off", "", ""),
     "connection_lost": ("The connection broke", "", ""),
     "signed_out": ("You have been signed out", "", ""),
@@ -86,6 +87,7 @@ def _links(session: AgentSession) -> dict[str, str]:
         "keys": keys,
         "add": reverse("credentials:add"),
         "new": reverse("agents:new"),
+        "switch": reverse("agents:switch", args=[session.pk]),
         "policy": reverse("agents:policy"),
         "servers": reverse("agents:tool-servers"),
         "usage": reverse("usage:usage"),

@@ -9,7 +9,14 @@ from django import forms
 from agents.clients import SelectionError
 from agents.errors import SessionError
 from agents.models import AgentSession, SessionQuerySet, SessionStatus
-from agents.offers import TYPICAL, grouped, models_on_offer, offers
+from agents.offers import (
+    TYPICAL,
+    automatic,
+    grouped,
+    models_on_offer,
+    offers,
+    out_of_use,
+)
 from agents.serializers import MAX_TEXT
 from agents.services import change_session, create_session
 from agents.toolbox import known_tools
@@ -63,7 +70,9 @@ class PickerForm(forms.Form):
         """What agents/_picker.html shows."""
         found = models_on_offer(self.offers)
         return {
+            "automatic": automatic(self.owner),
             "groups": grouped(self.offers),
+            "out_of_use": out_of_use(self.owner),
             "models": found,
             "data": [each.shown() for each in found],
             "turn": TYPICAL,

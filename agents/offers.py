@@ -81,6 +81,22 @@ def offers(user: Any) -> list[Offer]:
     return [offer for offer in found if offer is not None]
 
 
+def automatic(user: Any) -> Offer | None:
+    """What a call that names nothing would be made with now; None where none could be."""
+    try:
+        selection = select(user=user)
+    except (SelectionError, CredentialError):
+        return None
+    key = str(selection.credential) if selection.credential else "Paid for by the operator"
+    return _offer(selection, "", "", key)
+
+
+def out_of_use(user: Any) -> list[LLMCredential]:
+    """The user's keys that no call uses for now: expired, or in quarantine."""
+    own = LLMCredential.objects.owned_by(user).active()
+    return list(own.exclude(pk__in=own.usable().values("pk")))
+
+
 def models_on_offer(found: Iterable[Offer]) -> list[ModelOffer]:
     """Every model that is known of the offers' providers, and the offers' own."""
     usual = [offer.usual for offer in found]

@@ -135,6 +135,7 @@ def test_what_was_never_sent_says_nothing(breaker: Breaker) -> None:
         breaker.check(of())
 
 
+@pytest.mark.django_db
 def test_metrics_tell_how_many_keys_are_suspended_now(
     monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
@@ -165,4 +166,4 @@ def test_a_suspended_key_is_said_by_api_and_page(
     page = client.get(f"/chat/{session}/").content.decode()
     assert "The key is suspended for a while" in page
     assert "Calls to OpenAI on this key have failed several times in a row" in page
-    assert f"/keys/{key.pk}/" in page
+    assert f'<a href="/chat/{session}/switch/">Choose another key or model</a>' in page

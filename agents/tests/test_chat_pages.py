@@ -18,6 +18,7 @@ from agents.models import (
     SelectionPolicy,
     SessionStatus,
 )
+from credentials.lifecycle import quarantine
 from credentials.tests.factories import CredentialFactory
 from usage.models import PriceOverride, UsageRecord
 
@@ -119,6 +120,22 @@ def test_a_model_without_a_price_says_so(member: Client, alice: User, simulator:
 
     found = models_offered(member.get("/chat/new/"))["llama"]
     assert (found["prices"], found["turn"]) == ("no price", "")
+
+
+def test_keys_that_can_not_be_used_now_are_named(member: Client, alice: User) -> None:
+    key = CredentialFactory.create(owner=alice, label="Spent")
+    quarantine(key.pk, "No credit.")
+
+    page = text_of(member.get("/chat/new/"))
+    assert f'<a href="/keys/{key.pk}/">Spent</a> (quarantined)' in page
+    assert f'value="key:{key.pk}"' not in page
+
+
+def test_automatic_says_what_it_would_take_now(member: Client, alice: User, simulator: Any) -> None:
+    assert "now gpt-4o-mini · Paid for by the operator" in text_of(member.get("/chat/new/"))
+    CredentialFactory.create(owner=alice, provider="anthropic", label="Mine", is_default=True)
+
+    assert "now claude-haiku-4-5 · Mine (********7890)" in text_of(member.get("/chat/new/"))
 
 
 def test_models_of_the_system_s_keys_are_offered_only_where_the_policy_allows(

@@ -20,14 +20,14 @@ function setUp() {
   })) box.setAttribute(name, value);
   tell();
 
-  box.addEventListener("input", () => { open(); tell(); });
-  box.addEventListener("click", open);
+  box.addEventListener("input", () => { open(box.value); tell(); });
+  box.addEventListener("click", browse);
   box.addEventListener("blur", close);
   box.addEventListener("keydown", (event) => {
     const steps = { ArrowDown: 1, ArrowUp: -1 };
     if (event.key in steps) {
       event.preventDefault();
-      if (list.hidden) open();
+      if (list.hidden) browse();
       move(steps[event.key]);
     } else if (event.key === "Enter" && !list.hidden && active >= 0) {
       event.preventDefault();
@@ -63,13 +63,18 @@ function setUp() {
     return models.some((each) => each.model === model);
   }
 
-  function open() {
-    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const exact = known(box.value.trim());
+  // Beside one that is picked all others are shown, or nobody could find them again.
+  function browse() {
+    open(known(box.value.trim()) ? "" : box.value);
+    active = shown.findIndex(({ model }) => model === box.value.trim());
+    mark();
+  }
+
+  function open(text) {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = ({ label, model }) => words.every((word) => `${label} ${model}`.toLowerCase().includes(word));
-    // Once one is picked all are shown again, or nobody could see the others.
-    shown = offered().filter((each) => exact || fits(each)).slice(0, MOST);
-    active = exact ? shown.findIndex(({ model }) => model === box.value.trim()) : -1;
+    shown = offered().filter(fits).slice(0, MOST);
+    active = -1;
     list.replaceChildren(...shown.map(option));
     list.hidden = shown.length === 0;
     box.setAttribute("aria-expanded", String(!list.hidden));
