@@ -41,9 +41,8 @@ class BudgetReached(Exception):
 def most_of_call(contender: Contender, prompt: Prompt, max_tokens: int) -> Decimal | None:
     """The most that one call can cost: a token for each byte of the prompt, and the longest
     answer. None where no price is known."""
-    usage = Usage(
-        input_tokens=len(prompt.text.encode()) + OVERHEAD_TOKENS, output_tokens=max_tokens
-    )
+    said = len((prompt.system + prompt.text).encode())
+    usage = Usage(input_tokens=said + OVERHEAD_TOKENS, output_tokens=max_tokens)
     return most_that_it_costs(contender.provider, contender.model, usage, timezone.now())
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,9 +15,11 @@ from django.contrib.auth import get_user_model
 from benchmarks import store
 from benchmarks.keys import Keys, gather, of_environment, of_simulator, of_user
 from benchmarks.models import BenchmarkRun, RunStatus
+from benchmarks.plan import Step
 from benchmarks.rows import bare
 from benchmarks.run import Run, Source
 from benchmarks.runner import Progress, Silent, Work, carry_out
+from benchmarks.simulation import Timing, timing
 from benchmarks.simulator.server import SimulatorProcess
 from usage.ledger import Caller
 from usage.models import Surface
@@ -24,14 +27,22 @@ from usage.models import Surface
 logger = logging.getLogger(__name__)
 
 
+TimingOf = Callable[[Step], Timing | None]
+
+
 def execute(
-    run_id: uuid.UUID, *, keys: Keys | None = None, progress: Progress | None = None
+    run_id: uuid.UUID,
+    *,
+    keys: Keys | None = None,
+    progress: Progress | None = None,
+    timing_of: TimingOf | None = None,
 ) -> Run:
     """Makes the calls of the run that nobody else is making, until none is left, it is stopped or
     cancelled, or its money is out. Returns all that is known of the run then.
 
-    `keys` are those of the plan's contenders; without them they are read anew. Ctrl-C stops the
-    run and is not raised. What nobody foresaw ends it as failed, and is raised.
+    `keys` are those of the plan's contenders; without them they are read anew. `timing_of` is what
+    the simulator is told, if not the usual. Ctrl-C stops the run and is not raised. What nobody
+    foresaw ends it as failed, and is raised.
     """
     row = BenchmarkRun.objects.get(pk=run_id)
     run = bare(row)
@@ -43,12 +54,19 @@ def execute(
                 caller=_caller(row),
                 claim=claim,
                 progress=progress or Silent(),
+                timing=timing_of or _timing_of(run),
             )
             _carry_out(work)
         if not work.goes_on:
             break
     store.finish(run_id)
     return store.run_of(run_id)
+
+
+def _timing_of(run: Run) -> TimingOf:
+    if run.source != Source.SIMULATOR:
+        return lambda step: None
+    return partial(timing, run.plan.seed)
 
 
 def _carry_out(work: Work) -> None:

@@ -1,14 +1,15 @@
-"""One call, made and timed: streamed, never retried, on the same path as everybody's calls.
+"""One call, made and timed, never retried, on the same path as everybody's calls.
 
-The clock is monotonic and runs from when the request leaves for the network until the answer
-is complete or has failed. What the SDK does before (`prepare_ms`, one to three milliseconds) is
-nobody's response time and differs by SDK; what goes into the database goes there afterwards.
+The clock is monotonic. It runs from when the request is written to the connection, or with a
+planned rate from when it was to leave, until the answer is complete or has failed. Making the
+request (`prepare_ms`, one to three milliseconds, different for each SDK) and connecting
+(`connect_ms`) come before and are told apart; what goes into the database goes there afterwards.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from time import perf_counter
 
@@ -18,38 +19,69 @@ from django.utils import timezone
 from agents.calls import Answer, call
 from agents.clients import Selection
 from benchmarks.plan import Plan, Step
+from benchmarks.recorder import Recorder, recording
 from benchmarks.sample import Bill, Sample, Truth
 from benchmarks.simulation import Timing
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
-from providers.vocabulary import ChatRequest, Message
-from usage.ledger import Caller, OpenCall
+from providers.vocabulary import ChatRequest, ChatResult, Delta, Message, ProviderClient
+from usage.ledger import Caller, OpenCall, Payer
 from usage.models import Status, UsageRecord, UsageSource
 
 
+class WholeAnswers(Selection):
+    """A selection whose answers come in one piece, for calls that are not to be streamed."""
+
+    __slots__ = ()
+
+    def client(self, http: httpx2.AsyncClient) -> ProviderClient:
+        return _Whole(Selection.client(self, http))
+
+
+def unstreamed(selection: Selection) -> WholeAnswers:
+    return WholeAnswers(**{one.name: getattr(selection, one.name) for one in fields(selection)})
+
+
+class _Whole:
+    """A provider client that never streams."""
+
+    def __init__(self, client: ProviderClient) -> None:
+        self.complete, self.models = client.complete, client.models
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta | ChatResult, None]:
+        yield await self.complete(request)
+
+
+class TimedCall(OpenCall):
+    """A ledger row whose times are those at which bytes arrived, not those of reading them."""
+
+    def __init__(self, caller: Caller, payer: Payer, recorder: Recorder) -> None:
+        super().__init__(caller, payer)
+        self._recorder = recorder
+
+    def first_token(self) -> None:
+        if self._first is None:
+            self._first = self._recorder.now
+
+    def stop(self) -> None:
+        self._end = self._recorder.ended or perf_counter()
+
+
 @dataclass(slots=True)
-class Departure:
-    """When a call's latest request left."""
-
-    at: float | None = None
-
-
-_departure: ContextVar[Departure] = ContextVar("departure")
-
-
-async def note_departure(request: httpx2.Request) -> None:
-    """A request hook for the HTTP client that all SDKs share: tells the call that it serves."""
-    if departure := _departure.get(None):
-        departure.at = perf_counter()
-
-
-@dataclass(slots=True)
-class _Heard:
+class Heard:
     """What one call brought; times are readings of the clock."""
 
+    first: float | None = None
+    first_visible: float | None = None
     last: float | None = None
     text: str = ""
     answer: Answer | None = None
+
+    def add(self, delta: Delta, at: float | None) -> None:
+        self.first, self.last = self.first or at, at
+        if delta.text:
+            self.first_visible = self.first_visible or at
+            self.text += delta.text
 
 
 async def measure(
@@ -59,34 +91,46 @@ async def measure(
     selection: Selection,
     caller: Caller,
     timing: Timing | None = None,
+    planned: float | None = None,
 ) -> Sample:
-    """Makes the call. A failure is a sample too; only cancellation is raised."""
+    """Makes the call. A failure is a sample too; only cancellation is raised. `planned` is when
+    it was to leave, by `perf_counter`."""
     request = ChatRequest(
         model=selection.model,
         messages=(Message.user(step.prompt.text),),
+        system=step.prompt.system,
         max_tokens=plan.max_tokens,
         headers=timing.headers() if timing else {},
     )
-    entry, error = OpenCall(caller, selection.payer), ""
-    heard = _Heard()
-    _departure.set(departure := Departure())
-    started_at = timezone.now()
-    try:
-        await _listen(heard, selection, request, entry)
-    except (ProviderError, Unreadable) as failure:
-        error = str(failure)
+    started_at, heard, error = timezone.now(), Heard(), ""
+    with recording() as recorder:
+        entry = TimedCall(caller, selection.payer, recorder)
+        try:
+            await _listen(heard, selection, request, entry, recorder)
+        except (ProviderError, Unreadable) as failure:
+            error = str(failure)
     record = heard.answer.record if heard.answer else await UsageRecord.objects.aget(pk=entry.id)
-    prepare_ms = ((departure.at or entry.start) - entry.start) * 1000
-    sent = entry.start + prepare_ms / 1000
+    sent = recorder.sent or entry.start
+    ended = entry.start + record.latency_ms / 1000
+    origin = sent if planned is None else planned
+    connect_ms = recorder.connect_ms
+
+    def since(at: float | None) -> float | None:
+        return None if at is None else (at - origin) * 1000
+
     return Sample(
         step=step,
         started_at=started_at,
         record_id=record.pk,
         status=record.status,
-        latency_ms=record.latency_ms - prepare_ms,
-        ttft_ms=None if record.ttft_ms is None else record.ttft_ms - prepare_ms,
-        last_token_ms=(heard.last - sent) * 1000 if heard.last else None,
-        prepare_ms=prepare_ms,
+        latency_ms=(ended - origin) * 1000,
+        ttft_ms=since(heard.first),
+        first_event_ms=since(recorder.first_event) if plan.stream else None,
+        first_visible_ms=since(heard.first_visible),
+        last_token_ms=since(heard.last),
+        prepare_ms=max((sent - entry.start) * 1000 - (connect_ms or 0.0), 0.0),
+        connect_ms=connect_ms,
+        wait_ms=None if planned is None else (sent - planned) * 1000,
         bill=bill_of(record),
         model_served=record.model_served,
         is_simulated=record.is_simulated,
@@ -103,7 +147,11 @@ def bill_of(record: UsageRecord) -> Bill:
 
 
 async def _listen(
-    heard: _Heard, selection: Selection, request: ChatRequest, entry: OpenCall
+    heard: Heard,
+    selection: Selection,
+    request: ChatRequest,
+    entry: OpenCall,
+    recorder: Recorder,
 ) -> None:
     events = call(selection=selection, request=request, entry=entry, max_retries=0)
     async with aclosing(events):
@@ -111,8 +159,7 @@ async def _listen(
             if isinstance(event, Answer):
                 heard.answer = event
             else:
-                heard.last = perf_counter()
-                heard.text += event.text
+                heard.add(event, recorder.now)
 
 
 def _truth(timing: Timing | None, record: UsageRecord) -> Truth | None:

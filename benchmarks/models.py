@@ -141,6 +141,7 @@ class BenchmarkShard(models.Model):
     ended_at = models.DateTimeField(null=True)
     ended_as = models.CharField(max_length=16, choices=RunStatus, blank=True)
     error = models.TextField(blank=True)
+    harness = models.JSONField(default=dict)  # the stopwatch's errors by level, in its process
     spent = models.BigIntegerField(default=0)
     reserved = models.BigIntegerField(default=0)
 

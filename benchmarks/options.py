@@ -38,12 +38,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=_whole(1, 100_000), default=1024, help="longest answer (1024)")
     add("--timeout", type=_seconds, default=120.0, help="longest silence, in seconds (120)")
     add("--concurrency", type=_levels, default=(1,), metavar="N,…", help="calls at a time (1)")
+    add("--rate", type=_rate, metavar="N", help="calls a second, at moments of chance, instead")
+    add("--no-stream", action="store_true", help="whole answers: no time to the first token")
     add("--max-cost", type=_dollars, metavar="USD", help="stop rather than pay more than this")
     add("--slo", type=_slo, metavar="ttft=MS,e2e=MS", help="count the calls that were this quick")
     add("--seed", type=_whole(0, 2**63), help="repeats the order of calls of another run")
     add("--resume", type=_run_id, metavar="RUN", help="go on with a run that stopped early")
     add("--compare", metavar="RUN|FILE", help="with an earlier run: its id, or its JSON file")
     add("--fail-on-regression", action="store_true", help="exit 1 if one is found (--compare)")
+    add("--yes", action="store_true", help="don't ask before it starts")
     add("--csv", metavar="FILE", help="a row per call, besides the results")
     add("--output", default=".", metavar="DIR|FILE.json", help="where the results go")
 
@@ -102,6 +105,16 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 def _levels(text: str) -> tuple[int, ...]:
     read = _whole(1, 256)
     return tuple(dict.fromkeys(read(part.strip()) for part in text.split(",")))
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1_000:
+        raise argparse.ArgumentTypeError(f"calls a second, more than 0, up to 1000, not {text!r}")
+    return value
 
 
 def _run_id(text: str) -> uuid.UUID:

@@ -25,7 +25,7 @@ class Contender:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One call to make. `run` counts from 1; `cold` ones are warm-ups, reported apart. `level` is
-    how many calls may be under way at that time. `block` counts the rounds."""
+    how many calls may be under way at that time, 0: any number. `block` counts the rounds."""
 
     order: int
     contender: Contender
@@ -90,7 +90,7 @@ class Plan:
         """(prompt, run, cold, level). Each shard has connections of its own to warm up."""
         for run in range(1, self.warmup * self.shards + 1):
             yield self.prompts[0], run, True, self.levels[0]
-        for level in self.levels:
+        for level in self.levels if self.rate is None else (0,):
             for prompt in self.prompts:
                 for run in range(1, self.runs + 1):
                     yield prompt, run, False, level

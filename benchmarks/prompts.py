@@ -12,6 +12,7 @@ class Prompt:
     name: str
     text: str
     simulated_tokens: int | None = None
+    system: str = ""
 
 
 PROMPTS = (

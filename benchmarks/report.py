@@ -189,14 +189,22 @@ def _changes(run: Run) -> Iterator[str]:
 
 
 def _harness(run: Run) -> Iterator[str]:
-    error = harness_error(run.measured)
-    if error:
-        yield ""
-        yield f"Harness error (measured against the simulator's truth, {error.calls} calls):"
-        for label, spread in (("response time", error.latency), ("first token", error.ttft)):
+    error = harness_error(run)
+    yield ""
+    if error is None:
+        yield "Harness error: not known."
+        return
+    yield f"Harness error (this stopwatch held against the simulator, {error.calls} calls):"
+    found = (
+        ("first token", error.ttft),
+        ("inter-token", error.itl),
+        ("last token", error.last_token),
+    )
+    for label, spread in found:
+        if spread:
             yield f"  {label}: p50 {spread.p50:.2f} ms, p99 {spread.p99:.2f} ms"
-        if error.latency.p50 > BUSY_MS:
-            yield "  This machine is too busy to measure well: see docs/benchmarking.md."
+    if error.last_token.p50 > BUSY_MS:
+        yield "  This machine is too busy to measure well: see docs/benchmarking.md."
 
 
 def _advice(run: Run) -> Iterator[str]:

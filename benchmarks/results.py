@@ -32,8 +32,10 @@ from benchmarks.summary import (
     figures,
     first_tokens,
     harness_error,
+    inter_token,
     latencies,
     outlying,
+    rates,
 )
 from benchmarks.verdicts import Verdict, verdicts
 from providers.redaction import redact
@@ -104,7 +106,7 @@ def _free(path: Path) -> Path:
 
 
 def document(run: Run) -> JSON:
-    error = harness_error(run.measured)
+    error = harness_error(run)
     return {
         "schema": "byom-benchmark",
         "schema_version": SCHEMA_VERSION,
@@ -175,6 +177,8 @@ def _sample(sample: Sample, is_outlier: bool) -> JSON:
         "finish_reason": sample.finish_reason,
         "time_s": sample.time_s,
         **{name: getattr(sample, name) for name in TIMES},
+        "itl_ms": sample.itl_ms,
+        "tokens_per_s": sample.tokens_per_s,
         "true_latency_ms": truth.latency_ms if truth else None,
         "true_ttft_ms": truth.ttft_ms if truth else None,
         **asdict(bill),
@@ -215,6 +219,8 @@ def _entry(run: Run, contender: Contender, prompt: str | None) -> JSON:
         "median": _centre(found.median),
         "latency_ms": _distribution(distribution(latencies(taken), run.plan.seed)),
         "ttft_ms": _distribution(distribution(first_tokens(taken), run.plan.seed)),
+        "itl_ms": _distribution(distribution(inter_token(taken), run.plan.seed)),
+        "tokens_per_s": _distribution(distribution(rates(taken), run.plan.seed)),
         "cost_per_1000_usd": None if cost is None else f"{cost * 1000:.6f}",
         "outliers": len(outlying(taken)),
         "goodput": run.plan.slo.goodput(taken) if run.plan.slo else None,

@@ -10,7 +10,7 @@ from benchmarks.models import BenchmarkRun, BenchmarkSample, RunStatus
 from benchmarks.plan import Contender, Plan, Step
 from benchmarks.plan_json import plan_from_json
 from benchmarks.run import Run, Source
-from benchmarks.sample import Bill, Sample, Truth
+from benchmarks.sample import Bill, Error, Sample, Truth
 from providers.redaction import redact
 
 PREVIEW_CHARACTERS = 200
@@ -106,10 +106,20 @@ def bare(row: BenchmarkRun, plan: Plan | None = None) -> Run:
         simulated=_simulated(plan.contenders, row.plan["contenders"]),
         skipped={one["provider"]: one["reason"] for one in row.plan["skipped"]},
         refused={plan.contenders[int(at)]: reason for at, reason in row.refused.items()},
+        harness=_harness(row),
         environment=row.environment,
         started_at=row.started_at,
         finished_at=row.finished_at,
     )
+
+
+def _harness(row: BenchmarkRun) -> dict[int, list[Error]]:
+    """All shards' together."""
+    found: dict[int, list[Error]] = {}
+    for harness in row.shards.values_list("harness", flat=True):
+        for level, errors in harness.items():
+            found.setdefault(int(level), []).extend(Error(*error) for error in errors)
+    return found
 
 
 def _simulated(

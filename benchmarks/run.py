@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.baseline import Baseline
 from benchmarks.models import RunStatus
 from benchmarks.plan import Contender, Plan
-from benchmarks.sample import Sample
+from benchmarks.sample import Error, Sample
 
 
 class Source(StrEnum):
@@ -27,7 +27,8 @@ class Source(StrEnum):
 class Run:
     """`simulated` are the contenders whose answers come from the simulator, `skipped` (provider →
     reason) those that had no key, `refused` those whose key could not be used. `error` is a
-    sentence about why it ended early."""
+    sentence about why it ended early. `harness` are the stopwatch's own errors, by level, where
+    it was held against the simulator."""
 
     plan: Plan
     source: Source
@@ -41,6 +42,7 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     samples: list[Sample] = field(default_factory=list)
+    harness: Mapping[int, Sequence[Error]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     baseline: Baseline | None = None
 

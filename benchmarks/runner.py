@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from time import perf_counter
 from typing import Protocol
 
 import httpx2
@@ -19,14 +21,16 @@ from django.db import connections
 from agents.clients import Selection
 from benchmarks import store
 from benchmarks.budget import BudgetReached, Purse
+from benchmarks.calibration import calibrate
 from benchmarks.journal import Journal, heartbeat
 from benchmarks.keys import Keys
-from benchmarks.measure import measure, note_departure
+from benchmarks.measure import measure, unstreamed
 from benchmarks.models import RunStatus
 from benchmarks.plan import Contender, Plan, Step
+from benchmarks.recorder import record
 from benchmarks.run import Source
 from benchmarks.sample import Sample
-from benchmarks.simulation import timing
+from benchmarks.simulation import Timing
 from benchmarks.store import Claim
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
@@ -41,6 +45,7 @@ else:  # as in the server; hears of an answer about a millisecond earlier
 
 
 STAGGER_SECONDS = 0.02
+SWITCH_SECONDS = 0.0005
 
 
 class Progress(Protocol):
@@ -73,6 +78,7 @@ class Work:
     caller: Caller
     claim: Claim
     progress: Progress
+    timing: Callable[[Step], Timing | None]
     ends_as: RunStatus = RunStatus.COMPLETED
     error: str = ""
 
@@ -90,7 +96,7 @@ def carry_out(work: Work) -> None:
     is written down already."""
     purse = Purse(work.plan, work.claim)
     try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner, _no_long_pauses():
+        with _no_long_pauses(), asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_carry_out(work, purse))
     except (KeyboardInterrupt, asyncio.CancelledError):
         work.stop(RunStatus.INTERRUPTED, "Interrupted.")
@@ -98,12 +104,16 @@ def carry_out(work: Work) -> None:
 
 @contextmanager
 def _no_long_pauses() -> Iterator[None]:
-    """Spares the collector what is there to stay, or it would look through all of it mid-call."""
+    """Spares the collector what is there to stay, or it would look through all of it mid-call;
+    and what writes to the database, in a thread, may hold the interpreter for 0.5 ms, not 5."""
+    usual = sys.getswitchinterval()
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         yield
     finally:
+        sys.setswitchinterval(usual)
         gc.unfreeze()
 
 
@@ -117,9 +127,12 @@ async def _carry_out(work: Work, purse: Purse) -> None:
         http_client() as http,
         heartbeat(work.claim, cancelled, lambda: whole.cancel()),
     ):
-        http.event_hooks["request"].append(note_departure)
+        record(http)
         try:
             ready = await _initialize(work, http)
+            if work.keys.source != Source.SIMULATOR and ready:
+                errors = await calibrate(work.plan, http)
+                await sync_to_async(store.note_harness)(work.claim, errors)
             steps = [
                 step
                 for step in work.plan.steps_of(work.claim.number)
@@ -127,7 +140,8 @@ async def _carry_out(work: Work, purse: Purse) -> None:
             ]
             journal = Journal(work.claim)
             for _, section in groupby(steps, lambda step: (step.cold, step.level, step.prompt)):
-                await _take_all(work, list(section), ready, purse, journal)
+                take = _take_at_rate if work.plan.rate else _take_all
+                await take(work, list(section), ready, purse, journal)
         finally:
             await sync_to_async(connections.close_all)()
 
@@ -138,7 +152,8 @@ async def _initialize(work: Work, http: httpx2.AsyncClient) -> Mapping[Contender
     for place, contender in enumerate(work.plan.contenders):
         refusal = work.keys.skipped.get(contender.provider, "There is no key for it any more.")
         if selection := work.keys.selections.get(contender):
-            ready[contender] = replace(selection, timeout=work.plan.timeout)
+            timed = replace(selection, timeout=work.plan.timeout)
+            ready[contender] = timed if work.plan.stream else unstreamed(timed)
             refusal = _refusal(ready[contender], http)
         if refusal:
             ready.pop(contender, None)
@@ -165,7 +180,6 @@ async def _take_all(
     """In order, at most as many at a time as the steps say, the first ones a little apart: many
     streams that start at once would slow one another down. No more are sent after a stop."""
     queue = iter(steps)
-    level = steps[0].level
 
     async def worker(number: int) -> None:
         await asyncio.sleep(number * STAGGER_SECONDS)
@@ -174,25 +188,40 @@ async def _take_all(
                 return
             await _take(work, step, ready[step.contender], purse, journal)
 
-    await _all(worker(number) for number in range(min(level, len(steps))))
-
-
-async def _all(workers: Iterable[Awaitable[None]]) -> None:
-    found = list(workers)
-    if len(found) == 1:
-        await found[0]
-        return
     async with asyncio.TaskGroup() as group:
-        for one in found:
-            group.create_task(_awaited(one))
+        for number in range(min(steps[0].level, len(steps))):
+            group.create_task(worker(number))
 
 
-async def _awaited(one: Awaitable[None]) -> None:
-    await one
+async def _take_at_rate(
+    work: Work,
+    steps: list[Step],
+    ready: Mapping[Contender, Selection],
+    purse: Purse,
+    journal: Journal,
+) -> None:
+    """Each at a moment of chance (Poisson), however many are under way; a call that can't leave
+    then, for whatever reason, is timed from that moment all the same."""
+    assert work.plan.rate is not None
+    chance = random.Random(f"{work.plan.seed} {steps[0].order}")
+    planned = perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for step in steps:
+            planned += chance.expovariate(work.plan.rate / work.plan.shards)
+            await asyncio.sleep(max(planned - perf_counter(), 0.0))
+            if not work.goes_on:
+                return
+            taking = _take(work, step, ready[step.contender], purse, journal, planned)
+            group.create_task(taking)
 
 
 async def _take(
-    work: Work, step: Step, selection: Selection, purse: Purse, journal: Journal
+    work: Work,
+    step: Step,
+    selection: Selection,
+    purse: Purse,
+    journal: Journal,
+    planned: float | None = None,
 ) -> None:
     try:
         aside = await purse.set_aside(step)
@@ -204,7 +233,7 @@ async def _take(
         return
     work.progress.started(step)
     try:
-        sample = await _admitted(_measuring(work, step, selection))
+        sample = await _admitted(_measuring(work, step, selection, planned))
     except NotAdmitted as limit:
         await purse.give_back(aside)
         work.stop(RunStatus.OUT_OF_MONEY, str(limit))
@@ -213,15 +242,17 @@ async def _take(
     work.progress.finished(sample)
 
 
-def _measuring(work: Work, step: Step, selection: Selection) -> Callable[[], Awaitable[Sample]]:
-    simulated = work.keys.source == Source.SIMULATOR
+def _measuring(
+    work: Work, step: Step, selection: Selection, planned: float | None
+) -> Callable[[], Awaitable[Sample]]:
     return partial(
         measure,
         step=step,
         plan=work.plan,
         selection=selection,
         caller=work.caller,
-        timing=timing(work.plan.seed, step) if simulated else None,
+        timing=work.timing(step),
+        planned=planned,
     )
 
 

@@ -18,6 +18,18 @@ class Truth:
     ttft_ms: float
     latency_ms: float
 
+    def itl_ms(self, tokens: int) -> float:
+        return (self.latency_ms - self.ttft_ms) / max(tokens - 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Measured minus true, in milliseconds."""
+
+    ttft_ms: float
+    itl_ms: float | None
+    last_token_ms: float
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
@@ -78,3 +90,35 @@ class Sample:
     @property
     def time_s(self) -> float:
         return self.latency_ms / 1000
+
+    @property
+    def visible_tokens(self) -> int:
+        """Output tokens that came as text; reasoning that nobody saw is none."""
+        hidden = self.bill.reasoning_tokens if self.first_visible_ms == self.ttft_ms else 0
+        return self.bill.output_tokens - hidden
+
+    @property
+    def itl_ms(self) -> float | None:
+        """Inter-token latency: (last token - first token) / (tokens - 1)."""
+        if self.ttft_ms is None or self.last_token_ms is None or self.visible_tokens < 2:
+            return None
+        return (self.last_token_ms - self.ttft_ms) / (self.visible_tokens - 1)
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Output tokens by the whole time that the answer took."""
+        tokens = self.bill.output_tokens
+        return tokens / self.time_s if self.ok and tokens and self.latency_ms > 0 else None
+
+    @property
+    def harness_error(self) -> Error | None:
+        """Where the truth is known."""
+        truth = self.truth
+        if truth is None or self.ttft_ms is None or self.last_token_ms is None:
+            return None
+        true_itl = truth.itl_ms(self.visible_tokens)
+        return Error(
+            ttft_ms=self.ttft_ms - truth.ttft_ms,
+            itl_ms=None if self.itl_ms is None else self.itl_ms - true_itl,
+            last_token_ms=self.last_token_ms - truth.latency_ms,
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,7 @@ from benchmarks.plan import Contender, Plan
 from benchmarks.plan_json import plan_to_json
 from benchmarks.rows import load, to_row
 from benchmarks.run import Run, Source
-from benchmarks.sample import Sample
+from benchmarks.sample import Error, Sample
 from benchmarks.summary import outlying
 
 # How a run ended, by how its shards did: the first of these that any of them says.
@@ -129,6 +129,12 @@ def refuse(claim: Claim, place: int, reason: str) -> None:
         run = BenchmarkRun.objects.select_for_update().get(pk=claim.run_id)
         run.refused[str(place)] = reason
         run.save(update_fields=["refused"])
+
+
+def note_harness(claim: Claim, errors: Mapping[int, Sequence[Error]]) -> None:
+    """How exact the stopwatch is in this shard's process."""
+    found = {str(level): [astuple(error) for error in some] for level, some in errors.items()}
+    _held(claim).update(harness=found)
 
 
 def end(claim: Claim, status: RunStatus, error: str = "") -> None:

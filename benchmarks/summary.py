@@ -9,6 +9,7 @@ from decimal import Decimal
 from statistics import fmean, mean, median
 
 from benchmarks.plan import Step
+from benchmarks.run import Run
 from benchmarks.sample import Sample
 from benchmarks.statistics import (
     MINIMUM,
@@ -73,27 +74,33 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class HarnessError:
-    """How far our stopwatch was from the simulator's truth, in milliseconds, over `calls`."""
+    """How far our stopwatch was from the simulator's truth, either way, in milliseconds, over
+    `calls`. `itl` is None where no answer had two tokens."""
 
     calls: int
-    latency: Spread
     ttft: Spread
+    itl: Spread | None
+    last_token: Spread
 
 
-def harness_error(samples: Iterable[Sample]) -> HarnessError | None:
-    """None where nothing is known about the truth."""
-    pairs = [(sample, sample.truth) for sample in samples if sample.truth]
-    if not pairs:
+def harness_error(run: Run) -> HarnessError | None:
+    """From the measured calls themselves where their truth is known, else as it was before them.
+    None where nothing is known about the truth."""
+    known = [error for sample in run.measured if (error := sample.harness_error)]
+    errors = known or [error for some in run.harness.values() for error in some]
+    if not errors:
         return None
     return HarnessError(
-        calls=len(pairs),
-        latency=_spread([abs(seen.latency_ms - truth.latency_ms) for seen, truth in pairs]),
-        ttft=_spread([abs((seen.ttft_ms or 0.0) - truth.ttft_ms) for seen, truth in pairs]),
+        calls=len(errors),
+        ttft=_spread([error.ttft_ms for error in errors]),
+        itl=_spread(itls) if (itls := [e.itl_ms for e in errors if e.itl_ms is not None]) else None,
+        last_token=_spread([error.last_token_ms for error in errors]),
     )
 
 
-def _spread(values: list[float]) -> Spread:
-    return Spread(p50=percentile(values, 50), p99=percentile(values, 99))
+def _spread(errors: list[float]) -> Spread:
+    sizes = [abs(error) for error in errors]
+    return Spread(p50=percentile(sizes, 50), p99=percentile(sizes, 99))
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -128,6 +135,15 @@ def latencies(samples: Iterable[Sample]) -> list[float]:
 
 def first_tokens(samples: Iterable[Sample]) -> list[float]:
     return [sample.ttft_ms for sample in samples if sample.ok and sample.ttft_ms is not None]
+
+
+def inter_token(samples: Iterable[Sample]) -> list[float]:
+    return [itl for sample in samples if sample.ok and (itl := sample.itl_ms) is not None]
+
+
+def rates(samples: Iterable[Sample]) -> list[float]:
+    """Output tokens a second."""
+    return [rate for sample in samples if (rate := sample.tokens_per_s) is not None]
 
 
 def outlying(samples: Sequence[Sample]) -> list[Sample]:

@@ -41,7 +41,7 @@ METRICS = (
         "faster",
         "slower",
         lambda sample: sample.latency_ms,
-        lambda error: error.latency.p50,
+        lambda error: error.last_token.p50,
     ),
     Metric(
         "ttft_ms",
@@ -86,7 +86,7 @@ class Verdict:
 
 def verdicts(run: Run) -> list[Verdict]:
     """For each metric all pairs of contenders, each metric's corrected for their number."""
-    error = harness_error(run.measured)
+    error = harness_error(run)
     return [found for metric in METRICS for found in _of_metric(run, metric, error)]
 
 

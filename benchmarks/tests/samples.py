@@ -33,7 +33,12 @@ def sample(
     error: str = "",
     **fields: Any,
 ) -> Sample:
-    times = {"latency_ms": seconds * 1000, "ttft_ms": seconds * 500}
+    times = {
+        "latency_ms": seconds * 1000,
+        "last_token_ms": seconds * 1000,
+        "ttft_ms": seconds * 500,
+        "first_visible_ms": seconds * 500,
+    }
     bill = Bill(
         input_tokens=10,
         output_tokens=5,

@@ -71,7 +71,7 @@ def test_simulated_figures_are_marked_wherever_they_are_shown() -> None:
     ):
         assert marked in said
     assert rows(said.split("Benchmark: ")[1])[0].startswith("OpenAI (simulated)")
-    assert "response time: p50 1.50 ms, p99 1.50 ms" in said
+    assert "last token: p50 1.50 ms, p99 1.50 ms" in said
 
 
 def test_real_figures_carry_no_such_mark() -> None:

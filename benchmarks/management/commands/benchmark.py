@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ class Command(BaseCommand):
         wanted_ones = _wanted(options)
         if options["fail_on_regression"] and not options["compare"]:
             raise CommandError("--fail-on-regression needs --compare.", returncode=USAGE)
+        if options["rate"] and options["concurrency"] != (1,):
+            raise CommandError("--rate and --concurrency exclude each other.", returncode=USAGE)
         _refuse_unmigrated()
         earlier = _resumed(options["resume"])
         path = _destination(options["output"])
@@ -68,10 +71,19 @@ class Command(BaseCommand):
             plan = replace(plan, max_cost=options["max_cost"] or plan.max_cost)
             _refuse_unpriced(plan)
             _print(console, report.estimate(plan, earlier.done if earlier else 0))
+            if not (options["yes"] or options["simulate"] or _agreed(self.stdout)):
+                raise CommandError("Nothing was measured.", returncode=USAGE)
             row = _reopened(earlier, options) if earlier else _created(plan, keys, owner_id)
             run = _execute(console, row, keys, plan, path)
         run.baseline = baseline
         _finish(console, run, path, csv_path, options["fail_on_regression"])
+
+
+def _agreed(out: Any) -> bool:
+    """Asks where somebody is there to answer."""
+    if not (sys.stdin.isatty() and out.isatty()):
+        return True
+    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _resumed(run_id: uuid.UUID | None) -> BenchmarkRun | None:
@@ -191,6 +203,8 @@ def _plan(keys: Keys, options: dict[str, Any]) -> Plan:
         max_tokens=options["max_tokens"],
         timeout=options["timeout"],
         levels=options["concurrency"],
+        rate=options["rate"],
+        stream=not options["no_stream"],
         max_cost=options["max_cost"],
         slo=options["slo"],
     )
