@@ -18,6 +18,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from credentials.models import LLMCredential
+from usage.admission import told
 from usage.alert_models import Alert, AlertDelivery, AlertPreference, Kind
 from usage.daily import EVERYONE, Dimension
 from usage.models import IS_CALL, Budget, DailyUsage, Status, UsageRecord
@@ -90,7 +91,7 @@ def _check_budget(budget: Budget) -> int:
         "limit": f"{budget.limit:f}",
         "unit": budget.unit,
     }
-    text = f"{budget.spent:,.2f} of {budget.limit:,.2f} {budget.get_unit_display()} are spent." + (
+    text = f"{told(budget, budget.spent)} of {told(budget, budget.limit)} are spent." + (
         " Further calls are refused." if budget.is_hard and step == 100 else ""
     )
     return sum(

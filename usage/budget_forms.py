@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
 
@@ -11,6 +13,13 @@ from credentials.models import AccessToken, LLMCredential
 from usage.budget_models import Budget, Unit
 
 MOST_UNITS = 2**63 - 1
+
+
+@cache
+def time_zones() -> list[tuple[str, str]]:
+    """Places, and UTC; not the old names and abbreviations."""
+    places = sorted(name for name in available_timezones() if "/" in name and name[:3] != "Etc")
+    return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in places)]
 
 
 class LimitForm(forms.ModelForm[Budget]):
@@ -31,6 +40,9 @@ class LimitForm(forms.ModelForm[Budget]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        kept = self.instance.time_zone
+        zones = time_zones() if kept in dict(time_zones()) else [(kept, kept), *time_zones()]
+        self.fields["time_zone"].widget = forms.Select(choices=zones)
         if self.instance.limit_units is not None:
             self.fields["limit"].initial = self.instance.limit.normalize()
 

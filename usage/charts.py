@@ -38,6 +38,7 @@ def _whole(milliseconds: float | None) -> int | None:
     return None if milliseconds is None else round(milliseconds)
 
 
+MANY_TIMES = 10  # from here on percent are hard to read
 COMPARED: dict[str, Callable[[Figures], Any]] = {
     "cost": lambda figures: figures.cost_usd,
     "calls": lambda figures: figures.calls,
@@ -48,10 +49,16 @@ COMPARED: dict[str, Callable[[Figures], Any]] = {
 
 
 def deltas(now: Figures, before: Figures) -> dict[str, str]:
-    """Changes against the period before ("+12%"), where both have something to compare."""
+    """Changes against the period before ("+12%", "52 times"), where both can be compared."""
     found = {}
     for name, figure in COMPARED.items():
         new, old = figure(now), figure(before)
         if new is not None and old:
-            found[name] = f"{float(new) / float(old) - 1:+.0%}".replace("-", "−")
+            found[name] = _change(float(new) / float(old))
     return found
+
+
+def _change(times: float) -> str:
+    if times >= MANY_TIMES:
+        return f"{times:,.0f} times"
+    return f"{times - 1:+.0%}".replace("-", "−")

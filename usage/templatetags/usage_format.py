@@ -53,6 +53,12 @@ def provider_label(name: str) -> str:
 
 
 @register.filter
+def drift(percent: Decimal | None) -> str:
+    """`+4.17%`: how far the ledger is above a bill; `n/a` where there is none."""
+    return "n/a" if percent is None else f"{percent:+,.2f}%".replace("-", "−")
+
+
+@register.filter
 def share(part: float | None) -> str:
     """`99.5%`; a dash of nothing."""
     return "–" if part is None else f"{part:.1%}".replace(".0%", "%")

@@ -115,6 +115,14 @@ def test_a_budget_tells_of_the_step_that_it_has_reached(
     assert check_budgets() == 0
 
 
+def test_a_budget_tells_small_amounts_too(alice: User) -> None:
+    row = budget(50, user=alice)
+    Budget.objects.filter(pk=row.pk).update(spent_units=18_600, limit_units=10_000)
+    check_budgets()
+
+    assert Alert.objects.get().text.startswith("$0.0000186 of $0.00001 are spent.")
+
+
 def test_a_budget_tells_once_of_each_step(alice: User) -> None:
     row = budget(50, user=alice)
     check_budgets()

@@ -120,3 +120,14 @@ def test_staff_keep_everyones_budgets_in_the_admin() -> None:
     assert (row.owner, row.user, row.limit_units) == (None, None, 9_500_000_000)
     assert "Lunch" in client.get("/admin/usage/budget/").content.decode()
     assert client.get(f"/admin/usage/budget/{row.pk}/change/").status_code == 200
+
+
+def test_the_form_offers_time_zones_and_keeps_the_one_that_is_set(
+    page: Client, alice: User
+) -> None:
+    form = page.get("/usage/budgets/new").content.decode()
+    assert '<option value="UTC" selected>' in form
+    assert '<option value="America/New_York">America/New York</option>' in form
+
+    row = Budget.objects.create(name="Old", limit_units=1, owner=alice, user=alice, time_zone="EST")
+    assert '<option value="EST" selected>' in page.get(f"/usage/budgets/{row.pk}/").content.decode()

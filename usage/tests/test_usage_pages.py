@@ -213,6 +213,9 @@ def test_a_change_is_told_only_where_there_was_something(alice: User) -> None:
 
     assert deltas(totals_of(alice.pk), one)["cost"] == "+100%"
     assert deltas(one, totals_of(alice.pk))["calls"] == "−50%"
+    for _ in range(10):
+        a_row(alice)
+    assert deltas(totals_of(alice.pk), one)["calls"] == "12 times"
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
