@@ -7,6 +7,7 @@ The ledger has its row before the client can know that the answer is over.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import replace
@@ -134,4 +135,6 @@ class Translated:
             await self.exchange.end(self.dialect.error_frame(body))
         else:
             headers = [("content-type", "application/json"), *receipt_headers(self.call)]
+            if wait is not None:
+                headers.append(("retry-after", str(math.ceil(wait))))
             await self.exchange.answer(error.status, headers, body)

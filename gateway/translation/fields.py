@@ -12,6 +12,7 @@ from gateway.errors import BadBody, Untranslatable
 from providers.vocabulary import Image
 
 _DATA_URL = re.compile(r"data:(?P<media_type>[\w.+-]+/[\w.+-]+);base64,(?P<data>.*)", re.DOTALL)
+_USUAL_ALPHABET = str.maketrans("-_", "+/")
 _NOTHING: tuple[Any, ...] = (None, [], {}, "")
 
 
@@ -105,9 +106,11 @@ class Fields:
 
 
 def inline_image(media_type: str, data: object, path: str) -> Image:
-    """Raises BadBody for what is not base64."""
+    """Raises BadBody for what is not base64, in either of its alphabets: Google's SDK
+    writes that for addresses."""
+    text = data.translate(_USUAL_ALPHABET) if isinstance(data, str) else ""
     try:
-        raw = base64.b64decode(data if isinstance(data, str) else "", validate=True)
+        raw = base64.b64decode(text, validate=True)
     except binascii.Error:
         raw = b""
     if not raw or not media_type:

@@ -136,6 +136,7 @@ def _tools(entry: Fields) -> Iterator[Tool]:
         schema = function.mapping("parametersJsonSchema")
         schema = schema or json_schema(function.mapping("parameters") or {"type": "OBJECT"})
         yield Tool(function.text("name"), function.text("description"), schema)
+        function.skip("response", "responseJsonSchema")  # what the caller's own function gives back
         function.rest()
     entry.rest()  # a tool that Google runs itself
 

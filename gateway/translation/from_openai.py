@@ -103,7 +103,7 @@ def _plain(entry: Fields) -> str:
 
 
 def _assistant(entry: Fields, names: dict[str, str]) -> Message:
-    entry.skip("refusal", "annotations", "reasoning_content")
+    entry.skip("refusal", "annotations", "reasoning_content", "parsed")
     parts = [part for part in _content(entry) if part != Text("")]
     for call in entry.objects("tool_calls"):
         function = call.object("function")
@@ -112,6 +112,7 @@ def _assistant(entry: Fields, names: dict[str, str]) -> Message:
         found = ToolCall(call.text("id"), function.text("name"), _arguments(function))
         names[found.id] = found.name
         parts.append(found)
+        function.skip("parsed_arguments")  # of the SDK's own helper, which sends it back
         function.rest()
         call.rest()
     return Message("assistant", tuple(parts))

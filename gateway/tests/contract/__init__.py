@@ -1,0 +1,1 @@
+"""What each official SDK can do at the gateway, on each provider's models: one table."""
