@@ -5,4 +5,4 @@ class AgentsConfig(AppConfig):
     name = "agents"
 
     def ready(self) -> None:
-        from agents import receivers  # noqa: F401  # connects them
+        from agents import checks, receivers  # noqa: F401  # registers and connects them

@@ -21,17 +21,17 @@ from agents.tool_servers import (
     change_tool_server,
     delete_tool_server,
 )
-from agents.toolbox import BUILT_IN
+from agents.toolbox import functions
 from credentials.models import Scope
 
 
 class ToolViewSet(viewsets.ViewSet):
-    """The built-in tools."""
+    """The tools of this server: built in, and the operator's."""
 
     required_scopes: ClassVar = {"read": Scope.AGENTS}
 
     def list(self, request: Request) -> Response:
-        return Response([asdict(each.tool) for each in BUILT_IN.values()])
+        return Response([asdict(each.tool) for each in functions().values()])
 
 
 class ToolServerSerializer(serializers.ModelSerializer[ToolServer]):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from time import perf_counter
 from typing import Annotated, Any, Protocol
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from agents.calculator import calculator
 from agents.errors import ToolNotFound, ToolServersClosed
@@ -45,6 +48,28 @@ BUILT_IN: dict[str, FunctionTool] = {
 }
 
 
+def functions() -> Mapping[str, FunctionTool]:
+    """The built-in tools, then those of the operator (BYOM_TOOLS). Raises ImproperlyConfigured
+    for what is no tool, or has the name of another."""
+    return {**BUILT_IN, **_of_operator(tuple(settings.TOOLS))}
+
+
+@cache
+def _of_operator(paths: tuple[str, ...]) -> dict[str, FunctionTool]:
+    found: dict[str, FunctionTool] = {}
+    for path in paths:
+        try:
+            each = import_string(path)
+        except ImportError as error:
+            raise ImproperlyConfigured(f"BYOM_TOOLS: {path} can't be imported: {error}") from None
+        if not isinstance(each, FunctionTool):
+            raise ImproperlyConfigured(f"BYOM_TOOLS: {path} is no function with @tool.")
+        if each.tool.name in {**BUILT_IN, **found}:
+            raise ImproperlyConfigured(f"BYOM_TOOLS: there are two tools named {each.tool.name}.")
+        found[each.tool.name] = each
+    return found
+
+
 class Runnable(Protocol):
     @property
     def tool(self) -> Tool: ...
@@ -62,7 +87,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A session's choice of tools, before its servers have been asked what they offer."""
+    """A session's choice of tools, before its servers have been asked what they offer. `built_in`
+    are functions of this server, the operator's too."""
 
     built_in: tuple[FunctionTool, ...] = ()
     servers: tuple[ToolServer, ...] = ()
@@ -83,11 +109,12 @@ def choose(owner: Any, names: Iterable[str]) -> Chosen:
     servers = _servers(owner) if any(name.startswith(SERVER_PREFIX) for name in wanted) else {}
     if (servers or fetch_url.tool.name in wanted) and not settings.CUSTOM_BASE_URLS:
         raise ToolServersClosed
+    known = functions()
     for name in wanted:
-        if name not in BUILT_IN and name not in servers:
-            raise ToolNotFound(name=name[:64], known=", ".join(BUILT_IN))
+        if name not in known and name not in servers:
+            raise ToolNotFound(name=name[:64], known=", ".join(known))
     return Chosen(
-        tuple(BUILT_IN[name] for name in wanted if name in BUILT_IN),
+        tuple(known[name] for name in wanted if name in known),
         tuple(servers[name] for name in wanted if name in servers),
     )
 
@@ -97,7 +124,7 @@ def known_tools(owner: Any) -> list[tuple[str, str]]:
     reaching = bool(settings.CUSTOM_BASE_URLS)
     found = [
         (name, f"{name}: {' '.join(each.tool.description.split()).partition('. ')[0]}")
-        for name, each in BUILT_IN.items()
+        for name, each in functions().items()
         if reaching or each is not fetch_url
     ]
     servers = _servers(owner) if reaching else {}

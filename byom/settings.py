@@ -308,6 +308,8 @@ FALLBACK_POLICY = env.choice(
 CUSTOM_BASE_URLS = env.flag("BYOM_CUSTOM_BASE_URLS", not PRODUCTION)
 # What such a URL may reach beyond the public internet; in development a model server at home.
 BASE_URL_ALLOW = env.items("BYOM_BASE_URL_ALLOW", "" if PRODUCTION else "localhost,127.0.0.1,[::1]")
+# Functions with @tool (`agents.tools`) that every agent may use, by their dotted paths.
+TOOLS = env.items("BYOM_TOOLS")
 CALL_TIMEOUT_SECONDS = env.integer("BYOM_CALL_TIMEOUT_SECONDS", 120, at_least=1)
 # What a budget sets aside for the answer of a call that states no limit of its own.
 RESERVE_OUTPUT_TOKENS = env.integer("BYOM_RESERVE_OUTPUT_TOKENS", 4096, at_least=1)

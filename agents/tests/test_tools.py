@@ -10,10 +10,14 @@ from threading import Thread
 from typing import Annotated, Any, Literal
 
 import pytest
+from django.core.checks import run_checks
+from rest_framework.test import APIClient
 
 from agents import toolbox
 from agents.calculator import calculator
 from agents.fetching import MAX_CHARACTERS, fetch_url
+from agents.models import Message
+from agents.tests.test_turns import say, start
 from agents.toolbox import Toolbox, current_time
 from agents.tools import ToolError, tool
 from providers.vocabulary import ToolCall
@@ -225,3 +229,46 @@ def test_fetching_is_off_where_people_may_name_no_hosts(pages: str, settings: An
 
     with pytest.raises(ToolError, match="switched off"):
         fetch(f"{pages}/page")
+
+
+@tool
+def of_operator(number: int) -> str:
+    """Doubles a number."""
+    return str(number * 2)
+
+
+def plain_function() -> None:
+    """Is no tool."""
+
+
+HERE = __name__
+
+
+@pytest.mark.django_db
+def test_the_operators_functions_are_tools_like_the_built_in_ones(
+    api: APIClient, settings: Any, simulator: Any
+) -> None:
+    settings.TOOLS = [f"{HERE}.of_operator"]
+
+    assert "of_operator" in [each["name"] for each in api.get("/api/v1/agent/tools").json()]
+    session = start(api, tools=["of_operator"])
+    assert say(api, session, "Use of_operator with 21.").status_code == 201
+    result = Message.objects.get(role="tool").parts[0]
+    assert (result["name"], result["is_error"]) == ("of_operator", False)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "flaw"),
+    [
+        ("acme.nothing.here", "can't be imported"),
+        (f"{HERE}.plain_function", "no function with @tool"),
+        ("agents.calculator.calculator", "two tools named calculator"),
+    ],
+)
+def test_what_is_no_tool_is_an_error_of_the_check(settings: Any, path: str, flaw: str) -> None:
+    settings.TOOLS = [path]
+    (error,) = [each for each in run_checks() if each.id == "agents.E001"]
+
+    assert path in error.msg or "calculator" in error.msg
+    assert flaw in error.msg

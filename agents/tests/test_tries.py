@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -13,9 +14,17 @@ from rest_framework.test import APIClient
 
 from agents.models import AgentSession
 from agents.services import create_session
+from agents.tries import LONGEST_WAIT, RETRY_SECONDS, _wait_before_retry
 from agents.turns import begin_turn, whole_turn
 from credentials.models import LLMCredential
 from credentials.tests.factories import CredentialFactory
+from providers.errors import (
+    AuthenticationFailed,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    StreamBroken,
+)
 from usage.models import Budget, Reservation, Surface, UsageRecord
 
 pytestmark = [
@@ -175,6 +184,56 @@ def test_a_key_of_the_chain_whose_budget_has_no_room_is_passed_over(
     whole.refresh_from_db()
     assert (whole.reserved_units, whole.spent_units > 0) == (0, True)
     assert not Reservation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "retries", "least", "most"),
+    [
+        (None, 0, 0.75, 1.25),
+        (None, 1, 1.5, 2.5),
+        (None, 2, 3.0, 5.0),
+        (7.0, 0, 7.0, 7.0),
+        (0.0, 2, 0.0, 0.0),
+        (LONGEST_WAIT, 1, LONGEST_WAIT, LONGEST_WAIT),
+    ],
+)
+def test_waits_double_with_jitter_or_are_the_providers_own(
+    monkeypatch: pytest.MonkeyPatch, retry_after: float | None, retries: int, least: float,
+    most: float,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("agents.tries.RETRY_SECONDS", RETRY_SECONDS)
+    error = Overloaded("OpenAI", retry_after=retry_after)
+    waits = [_wait_before_retry(error, retries) for _ in range(200)]
+
+    assert all(wait is not None and least <= wait <= most for wait in waits)
+    assert (len(set(waits)) > 100) is (retry_after is None)
+
+
+@pytest.mark.parametrize(
+    ("error", "retries"),
+    [
+        (Overloaded("OpenAI"), 3),
+        (RateLimited("OpenAI", retry_after=LONGEST_WAIT + 1), 0),
+        (AuthenticationFailed("OpenAI"), 0),
+        (StreamBroken("OpenAI"), 0),
+    ],
+)
+def test_there_is_no_fourth_retry_no_long_wait_and_none_for_good(
+    error: ProviderError, retries: int
+) -> None:
+    assert _wait_before_retry(error, retries) is None
+
+
+def test_between_tries_the_call_waits(
+    api: APIClient, alice: User, simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.tries.RETRY_SECONDS", (0.2, 0.4, 0.8))
+    flaky = CredentialFactory.create(owner=alice, key="sk-sim-flaky-2-between-tries")
+    begun = perf_counter()
+    answer = say(api, start(api, flaky))
+
+    assert answer.status_code == 201
+    assert perf_counter() - begun > 0.75 * (0.2 + 0.4)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import socket
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, cast
 
+import httpx2
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
@@ -15,6 +19,8 @@ from django.test import AsyncClient
 from rest_framework.test import APIClient
 
 from agents.models import AgentSession, Message
+from byom.asgi import application
+from byom.tests.live_server import serve
 from credentials.models import AccessToken
 from credentials.tests.factories import SIMULATOR_KEYS, CredentialFactory
 from usage.models import Budget, UsageRecord
@@ -94,9 +100,12 @@ def test_parameters_of_the_session_win_over_those_of_the_credential(
     ("fault", "status", "code"),
     [
         ("401", 401, "authentication_failed"),
+        ("403", 403, "permission_denied"),
+        ("context", 400, "context_too_long"),
         ("quota", 402, "quota_spent"),
         ("429", 429, "rate_limited"),
         ("500", 503, "overloaded"),
+        ("529", 503, "overloaded"),
         ("garbage", 502, "bad_answer"),
         ("drop", 502, "stream_broken"),
     ],
@@ -114,6 +123,8 @@ def test_a_failing_provider_is_told_and_settled(
     assert key.api_key.reveal("test") not in answer.content.decode()
     record = UsageRecord.objects.get(attempt_of=None)
     assert (record.status, record.error_code) == ("error", code)
+    assert answer.json().get("request_id", "") == record.request_id
+    assert bool(record.request_id) is (fault not in ("garbage", "drop"))
     row = AgentSession.objects.get()
     assert row.status == "failed" and row.reason
 
@@ -292,6 +303,13 @@ async def test_a_failure_in_a_stream_is_an_event(alice: User, simulator: Any) ->
     assert events[-1][1]["code"] == "authentication_failed"
 
 
+async def provider_noticed(simulator: Any) -> None:
+    """Waits until the provider has seen that nobody listens any more."""
+    async with asyncio.timeout(5):
+        while not any(entry.client_disconnected for entry in list(simulator.app.log)):
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_leaving_a_stream_stops_the_provider_and_settles_by_estimate(
     alice: User, simulator: Any
@@ -316,3 +334,65 @@ async def test_leaving_a_stream_stops_the_provider_and_settles_by_estimate(
     assert row.status == "cancelled"
     kept = await Message.objects.select_related("record").aget(role="assistant")
     assert kept.record == record and kept.text == turn.text
+    await provider_noticed(simulator)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_client_that_hangs_up_on_the_real_server_ends_the_turn(
+    alice: User, simulator: Any
+) -> None:
+    token, session = await session_of(alice, "sk-sim-ok-1234567890")
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"content": "Explain everything at length, please.", "stream": True}
+    with serve(application) as url:
+        address = f"{url}{SESSIONS}/{session.pk}/messages"
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=20, trust_env=False) as http,
+            http.stream("POST", address, json=body) as response,
+        ):
+            async for line in response.aiter_lines():
+                if line == "event: delta":
+                    break
+        await provider_noticed(simulator)
+        async with asyncio.timeout(5):
+            while not await AgentSession.objects.filter(status="cancelled").aexists():
+                await asyncio.sleep(0.02)
+
+    record = await UsageRecord.objects.aget()
+    assert (record.status, record.usage_source) == ("cancelled", "estimated")
+    assert record.output_tokens > 0
+
+
+def test_a_provider_that_does_not_answer_in_time_is_a_timeout(
+    api: APIClient, alice: User, simulator: Any, no_retry_waits: None, settings: Any
+) -> None:
+    settings.CALL_TIMEOUT_SECONDS = 0.1
+    key = CredentialFactory.create(owner=alice, key="sk-sim-hang-1234567890")
+    answer = say(api, start(api, credential_id=str(key.pk)))
+
+    assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
+    assert UsageRecord.objects.get(attempt_of=None).retries == 3
+
+
+def test_a_server_that_is_not_there_is_a_failed_connection(
+    api: APIClient, alice: User, no_retry_waits: None, allow: Callable[..., None], settings: Any
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound, not listening: refuses at once
+        port = unused.getsockname()[1]
+        allow("127.0.0.1")
+        key = CredentialFactory.create(
+            owner=alice, provider="openai_compatible", key="sk-local-1234567890",
+            model_name="llama", base_url=f"http://127.0.0.1:{port}/v1",
+        )  # fmt: skip
+        answer = say(api, start(api, credential_id=str(key.pk)))
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "connection_failed")
+
+
+def test_a_refusal_in_the_middle_is_how_the_answer_ends(
+    api: APIClient, alice: User, simulator: Any
+) -> None:
+    key = CredentialFactory.create(owner=alice, key="sk-sim-refuse-1234567890")
+
+    assert say(api, start(api, credential_id=str(key.pk))).json()["finish_reason"] == "refused"

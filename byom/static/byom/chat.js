@@ -2,6 +2,13 @@
 // form is posted and the page comes back with the whole answer.
 import { renderMarkdown } from "./markdown.js";
 
+// What to say of an answer that ended in another way than by itself.
+const ENDS = {
+  length: { code: "cut_off", detail: "It reached the most tokens this chat allows." },
+  refused: { code: "content_refused", detail: "The provider stopped it under its usage policy. Rephrase the question." },
+  max_steps: { code: "cut_off", detail: "The model still wanted to use tools after the most steps that one turn may take. Ask it to go on." },
+};
+
 const form = document.getElementById("composer");
 const chat = document.getElementById("chat");
 
@@ -130,7 +137,7 @@ function setUp() {
     if (message && !said.textContent) renderMarkdown(said, textOf(message));
     answer.querySelector("[data-copy-message]").hidden = false;
     keepingBottom(() => answer.querySelector(".after").before(...receipts.map(receiptLine)));
-    if (reason === "length") fail(null, { code: "cut_off", detail: "It reached the most tokens this chat allows." });
+    if (reason in ENDS) fail(null, ENDS[reason]);
   }
 
   function stopped(answer) {
