@@ -13,6 +13,9 @@ from benchmarks.models import BenchmarkRun
 from benchmarks.plan import Contender
 
 Row = Mapping[str, Any]
+Values = Mapping[tuple[Contender, str, str], list[float]]
+"""By contender, prompt and metric: those of the calls that succeeded and are no warm-ups."""
+
 LEAST_VALUE = 1e-9  # free calls: ratios need more than 0
 FIELDS = ("latency_ms", "ttft_ms", "cost_usd")
 
@@ -23,10 +26,11 @@ class BadBaseline(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`values` by contender, prompt and metric, of the calls that succeeded and are no warm-ups."""
+    """An earlier run. Its contenders are provider and model, whichever key they were measured
+    with."""
 
     name: str
-    values: Mapping[tuple[Contender, str, str], list[float]]
+    values: Values
 
 
 def load(text: str, *, owner_id: Any) -> Baseline:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 
-from benchmarks.baseline import Baseline
+from benchmarks.baseline import Values
 from benchmarks.plan import Contender
-from benchmarks.prompts import Prompt
 from benchmarks.run import Run
 from benchmarks.statistics import Change, holm, mann_whitney
 from benchmarks.verdicts import METRICS, Metric
@@ -39,8 +40,18 @@ def changes(run: Run) -> list[Changed]:
     an earlier run to compare with."""
     if run.baseline is None:
         return []
+    prompts = [prompt.name for prompt in run.plan.prompts]
+    return between(_values(run), run.baseline.values, run.contenders, prompts)
+
+
+def between(
+    now: Values, before: Values, contenders: Iterable[Contender], prompts: Iterable[str]
+) -> list[Changed]:
+    """The same of values. What came before is looked up by provider and model, whichever key it
+    was measured with."""
+    asked = list(prompts)
     found = [
-        _changed(run, run.baseline, metric, one) for metric in METRICS for one in run.contenders
+        _changed(now, before, metric, one, asked) for metric, one in product(METRICS, contenders)
     ]
     tested = [one.change for one in found if one.change]
     corrected = iter(holm([change.p_value for change in tested]))
@@ -50,22 +61,26 @@ def changes(run: Run) -> list[Changed]:
     ]
 
 
-def _changed(run: Run, baseline: Baseline, metric: Metric, contender: Contender) -> Changed:
+def _changed(
+    now: Values, before: Values, metric: Metric, contender: Contender, prompts: Iterable[str]
+) -> Changed:
+    keyless = Contender(contender.provider, contender.model)
     strata = [
-        (now, before)
-        for prompt in run.plan.prompts
-        if (now := _values(run, metric, contender, prompt))
-        if (before := baseline.values.get((contender, prompt.name, metric.field)))
+        (own, other)
+        for prompt in prompts
+        if (own := now.get((contender, prompt, metric.field)))
+        if (other := before.get((keyless, prompt, metric.field)))
     ]
-    calls, earlier = sum(len(now) for now, _ in strata), sum(len(before) for _, before in strata)
+    calls, earlier = sum(len(own) for own, _ in strata), sum(len(other) for _, other in strata)
     enough = min(calls, earlier) >= FEWEST_CALLS
     return Changed(metric, contender, calls, earlier, mann_whitney(strata) if enough else None)
 
 
-def _values(run: Run, metric: Metric, contender: Contender, prompt: Prompt) -> list[float]:
-    return [
-        value
-        for sample in run.measured
-        if sample.step.contender == contender and sample.step.prompt == prompt and sample.ok
-        if (value := metric.value(sample)) is not None and value > 0
-    ]
+def _values(run: Run) -> Values:
+    found: dict[tuple[Contender, str, str], list[float]] = {}
+    for sample, metric in product(run.measured, METRICS):
+        value = metric.value(sample)
+        if sample.ok and value is not None and value > 0:
+            key = (sample.step.contender, sample.step.prompt.name, metric.field)
+            found.setdefault(key, []).append(value)
+    return found

@@ -50,10 +50,10 @@ class Judgement:
 Name = Callable[[Mapping[str, Any]], str]
 
 
-def naming(run: BenchmarkRun) -> Name:
-    """What a contender of the run is called: provider and model, and the key's name too where
+def naming(plan: Mapping[str, Any]) -> Name:
+    """What a contender of the plan is called: provider and model, and the key's name too where
     there are several of the same model."""
-    contenders = run.plan["contenders"]
+    contenders = plan["contenders"]
     same = Counter((one["provider"], one["model"]) for one in contenders)
     titles = {one.get("credential", ""): one.get("title", "") for one in contenders}
 
@@ -68,7 +68,7 @@ def naming(run: BenchmarkRun) -> Name:
 
 def rows(run: BenchmarkRun, prompt: str | None) -> list[Row]:
     """Each contender's figures for that prompt, or for all prompts together."""
-    name = naming(run)
+    name = naming(run.plan)
     return [_row(entry, name) for entry in run.summary if entry["prompt"] == prompt]
 
 
@@ -90,7 +90,7 @@ def _percentile(found: Mapping[str, Any] | None, percentile: str) -> float | Non
 
 
 def judgements(run: BenchmarkRun) -> list[Judgement]:
-    name = naming(run)
+    name = naming(run.plan)
     return [_judgement(verdict, name) for verdict in run.verdicts]
 
 
@@ -120,8 +120,8 @@ def _sentence(verdict: Mapping[str, Any], first: str) -> str:
     return f"{first} is {word} by {abs(1 - verdict['ratio']):.0%}"
 
 
-def names(run: BenchmarkRun) -> list[str]:
-    return list(map(naming(run), run.plan["contenders"]))
+def contender_names(plan: Mapping[str, Any]) -> list[str]:
+    return list(map(naming(plan), plan["contenders"]))
 
 
 def by_name(run: BenchmarkRun, calls: Iterable[Call]) -> dict[str, list[Call]]:
@@ -132,7 +132,7 @@ def by_name(run: BenchmarkRun, calls: Iterable[Call]) -> dict[str, list[Call]]:
     }
     for call in calls:
         found.setdefault(call.contender, []).append(call)
-    name = naming(run)
+    name = naming(run.plan)
     return {name(asdict(contender)): taken for contender, taken in found.items()}
 
 

@@ -12,9 +12,11 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from benchmarks import pages
+from benchmarks.forms import RunsForm
 from benchmarks.models import BenchmarkRun
 from benchmarks.plots.calls import calls_of
 from benchmarks.plots.sheet import figures
+from benchmarks.progress_pages import progress_of
 
 RUNS_PER_PAGE = 50
 CALLS_PER_PAGE = 100
@@ -29,13 +31,20 @@ ONLY = {
 @require_safe
 @login_required
 def runs(request: HttpRequest) -> HttpResponse:
-    own = BenchmarkRun.objects.owned_by(request.user).defer("summary", "verdicts", "environment")
-    page = Paginator(own, RUNS_PER_PAGE).get_page(request.GET.get("page"))
-    return render(
-        request,
-        "benchmarks/runs.html",
-        {"page": page, "rows": [(run, pages.names(run)) for run in page]},
-    )
+    own = BenchmarkRun.objects.owned_by(request.user)
+    form = RunsForm(request.GET)
+    found = form.filtered(own).select_related("schedule").defer("summary", "verdicts")
+    page = Paginator(found, RUNS_PER_PAGE).get_page(request.GET.get("page"))
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "form": form,
+        "page": page,
+        "rows": [(run, pages.contender_names(run.plan)) for run in page],
+        "query": f"{query.urlencode()}&" if query else "",
+        "ever": bool(page.paginator.count) or own.exists(),
+    }
+    return render(request, "benchmarks/runs.html", context)
 
 
 @require_safe
@@ -44,9 +53,11 @@ def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_object_or_404(BenchmarkRun.objects.owned_by(request.user), pk=pk)
     prompts, prompt = pages.prompts(found), request.GET.get("prompt")
     chosen = prompt if prompt in prompts else None
-    calls = [call for call in calls_of(found) if chosen in (None, call.prompt)]
+    taken = [] if found.is_under_way else calls_of(found)
+    calls = [call for call in taken if chosen in (None, call.prompt)]
     context = {
         "run": found,
+        "progress": progress_of(found),
         "judgements": pages.judgements(found),
         "prompts": prompts,
         "chosen": chosen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
@@ -14,7 +15,7 @@ class Table:
     """Cells as text; the first column names the row, the others are right-aligned."""
 
     headers: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     @property
     def labelled(self) -> list[tuple[str, list[tuple[str, str]]]]:

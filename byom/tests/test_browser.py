@@ -232,6 +232,43 @@ def test_a_key_is_tested_where_one_stands(good_key: None, page: Page) -> None:
     expect(page.get_by_label("Label")).to_have_value("typed already")
 
 
+@pytest.fixture
+def in_the_background(settings: Any) -> None:
+    settings.TASKS = {"default": {"BACKEND": "byom.tasks.ThreadBackend"}}
+
+
+def test_a_benchmark_from_start_to_verdict(
+    in_the_background: None, good_key: None, page: Page
+) -> None:
+    page.goto("/benchmarks/")
+    page.get_by_role("link", name="Start one").click()
+    expect(page.get_by_role("status")).to_contain_text("31 calls, at most $")
+    page.get_by_label("Medium Explanation").uncheck()
+    page.get_by_label("Complex Reasoning").uncheck()
+    page.get_by_label("Models for OpenAI").fill("gpt-4o-mini, gpt-4o")
+    page.get_by_label("Runs").fill("15")
+    expect(page.get_by_role("status")).to_contain_text("32 calls, at most $")
+    page.get_by_role("button", name="Start").click()
+
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\b([1-9]|[12]\d) of 32 calls"))).to_be_visible()
+    expect(page.get_by_role("heading", name="Verdicts")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("img", name="Response time of the calls")).to_be_visible()
+    page.get_by_role("link", name="All calls").click()
+    expect(page.get_by_text("32 calls, in the order of the plan.")).to_be_visible()
+
+
+def test_a_benchmark_is_cancelled_and_gone_on_with(
+    in_the_background: None, slow_key: None, page: Page
+) -> None:
+    page.goto("/benchmarks/new/")
+    page.get_by_label("Warm-up calls").fill("0")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("no call is made twice")).to_be_visible()
+
+
 def test_no_page_scrolls_sideways_on_a_small_phone(slow_key: None, page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 720})
     start_chat(page)

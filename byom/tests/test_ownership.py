@@ -18,7 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from agents.models import AgentSession, Message, Role, ToolServer
-from benchmarks.models import BenchmarkRun
+from benchmarks.models import BenchmarkRun, BenchmarkSchedule
 from credentials.audit import Action, AuditEvent
 from credentials.models import AccessToken, LLMCredential, ModelAlias
 from credentials.tests.factories import CredentialFactory, UserFactory
@@ -41,6 +41,8 @@ OBJECTS = {
     "api/v1/usage/records": UsageRecord,
     "usage/records": UsageRecord,
     "api/v1/benchmarks/runs": BenchmarkRun,
+    "api/v1/benchmarks/schedules": BenchmarkSchedule,
+    "benchmarks/schedules": BenchmarkSchedule,
     "benchmarks/": BenchmarkRun,
     "api/v1/usage/budgets": Budget,
     "usage/budgets": Budget,
@@ -108,6 +110,9 @@ def world(alice: User) -> User:
         plan={"contenders": [{"provider": "openai", "model": LABEL}], "seed": 1, "runs": 1},
         environment={}, summary=[], verdicts=[], started_at=timezone.now(),
     )  # fmt: skip
+    BenchmarkSchedule.objects.create(
+        owner=alice, name=LABEL, plan={"contenders": []}, next_at=timezone.now()
+    )
     Budget.objects.create(name=LABEL, owner=alice, user=alice, limit_units=1, is_hard=False)
     session = AgentSession.objects.create(owner=alice, title=LABEL, credential=credential)
     Message.objects.create(session=session, position=1, role=Role.USER, text=LABEL, record=call)
