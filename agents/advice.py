@@ -25,7 +25,7 @@ class Advice:
 OTHERWISE = Advice("The answer failed")
 _KEY = ("Test or replace the key", "key")
 _NEW = ("Start a new chat", "new")
-_OTHER = ("Choose another key or model", "switch")
+_OTHER = ("Choose another key or model", "change")
 _BY_CODE: dict[str, tuple[str, str, str]] = {
     "authentication_failed": ("The key was not accepted", *_KEY),
     "key_refused": ("The key can’t be used", *_KEY),
@@ -49,6 +49,19 @@ _BY_CODE: dict[str, tuple[str, str, str]] = {
     "timeout": ("The provider took too long", "", ""),
     "connection_failed": ("The provider can’t be reached", "", ""),
     "stream_broken": ("The answer broke off", "", ""),
+    "bad_answer": ("The answer could not be read", *_OTHER),
+    "invalid_request": ("The provider did not take the request", *_OTHER),
+    "alias_elsewhere": ("The alias is for another key", *_OTHER),
+    "model_mismatch": ("The model does not belong to the key", *_OTHER),
+    "model_needed": ("No model is named", *_OTHER),
+    "own_key_forbidden": ("Your own key may not pay", "Look at the policy", "policy"),
+    "simulator_off": ("The simulator does not run", *_OTHER),
+    "tool_not_found": ("A tool is gone", "Change this chat’s tools", "change"),
+    "base_urls_closed": ("Own addresses are switched off", *_OTHER),
+    "turn_running": ("This chat is still answering", "", ""),
+    "too_many_tokens": ("Too many tokens", "", ""),
+    "too_many_at_once": ("Too many calls at once", "", ""),
+    "price_unknown": ("No price is known for the model", *_OTHER),
     "unsupported": ("The provider can’t do this", *_OTHER),
     "tool_server_failed": ("A tool server did not answer", "Look at your tool servers", "servers"),
     "tool_server_denied": ("A tool server refused", "Look at your tool servers", "servers"),
@@ -87,7 +100,7 @@ def _links(session: AgentSession) -> dict[str, str]:
         "keys": keys,
         "add": reverse("credentials:add"),
         "new": reverse("agents:new"),
-        "switch": reverse("agents:switch", args=[session.pk]),
+        "change": reverse("agents:change", args=[session.pk]),
         "policy": reverse("agents:policy"),
         "servers": reverse("agents:tool-servers"),
         "usage": reverse("usage:usage"),

@@ -8,7 +8,7 @@ from django import forms
 
 from agents.clients import SelectionError
 from agents.errors import SessionError
-from agents.models import AgentSession, SessionQuerySet, SessionStatus
+from agents.models import AgentSession, Policy, SessionQuerySet, SessionStatus
 from agents.offers import (
     TYPICAL,
     automatic,
@@ -109,25 +109,56 @@ class SessionForm(PickerForm):
         self.fields["tools"].choices = known_tools(owner)  # type: ignore[attr-defined]
 
     def save(self) -> AgentSession | None:
-        """The new session, or None with the reason added to the form."""
+        """The session, or None with the reason added to the form."""
+        try:
+            return self.write()
+        except REFUSALS as error:
+            self.add_error(None, str(error))
+            return None
+
+    def write(self) -> AgentSession:
         values = {name: self.cleaned_data[name] for name in ("instructions", "tools")}
-        try:
-            return create_session(owner=self.owner, **values, **self.chosen())
-        except REFUSALS as error:
-            self.add_error(None, str(error))
-            return None
+        return create_session(owner=self.owner, **values, **self.chosen())
 
 
-class SwitchForm(PickerForm):
-    """Goes on with another key or model."""
+class ChangeSessionForm(SessionForm):
+    """Changes a session that goes on: only what was changed, so that a title can be given also
+    where the key can't be used now."""
 
-    def save(self, session: AgentSession) -> AgentSession | None:
-        """The changed session, or None with the reason added to the form."""
-        try:
-            return change_session(session=session, changes={"policy": "", **self.chosen()})
-        except REFUSALS as error:
-            self.add_error(None, str(error))
-            return None
+    title = forms.CharField(max_length=120, required=False)
+    field_order = ("title",)
+
+    def __init__(self, *args: Any, session: AgentSession, **kwargs: Any) -> None:
+        now = {
+            "title": session.title, "offer": _offer_of(session), "model": session.model,
+            "instructions": session.instructions, "tools": session.tools,
+        }  # fmt: skip
+        super().__init__(*args, owner=session.owner, **{"initial": now, **kwargs})
+        self.session = session
+
+    def write(self) -> AgentSession:
+        names = {"title", "instructions", "tools"} & set(self.changed_data)
+        changes = {name: self.cleaned_data[name] for name in names}
+        return change_session(session=self.session, changes={**changes, **self.switch()})
+
+    def switch(self) -> dict[str, Any]:
+        """The changes for another key or model. A key that is not on offer now can't be posted:
+        no radio button stands for the session's own, which then stays."""
+        has_moved = "offer" in self.data and "offer" in self.changed_data
+        if has_moved:
+            return {"policy": "", **self.chosen()}
+        if "model" not in self.changed_data:
+            return {}
+        stays = {"credential_id": self.session.credential_id, "provider": self.session.provider}
+        return {**stays, "model": self.cleaned_data["model"]}
+
+
+def _offer_of(session: AgentSession) -> str:
+    """The picker's value for what the session names now; empty for the usual order."""
+    if session.credential_id:
+        return f"key:{session.credential_id}"
+    only_system = session.policy == Policy.SYSTEM_ONLY and session.provider
+    return f"system:{session.provider}" if only_system else ""
 
 
 class MessageForm(forms.Form):

@@ -16,6 +16,7 @@ from agents.toolbox import choose
 from agents.turns import ensure_able
 from providers import registry
 
+WORDS = {"title", "goal", "instructions"}  # what no call can fail by
 PAYER = ("credential_id", "provider", "model")
 
 
@@ -78,7 +79,8 @@ def _checked(
 
 
 def change_session(*, session: AgentSession, changes: Mapping[str, Any]) -> AgentSession:
-    """The session with some of the arguments of `create_session` changed, checked in the same way.
+    """The session with some of the arguments of `create_session` changed, checked in the same way,
+    but for its words, which can change also where its key can't be used.
 
     Naming a credential, provider or model replaces all three. A switch leaves a note in the
     session. Raises TurnRunning and SessionEnded too; then nothing has changed.
@@ -105,8 +107,10 @@ def _apply(row: AgentSession, changes: Mapping[str, Any]) -> None:
         payer = {
             "credential_id": row.credential_id or "", "provider": row.provider, "model": row.model,
         }  # fmt: skip
-    for name in ("title", "goal", "instructions", "params", "tools", "policy", "fallback"):
+    for name in (*WORDS, "params", "tools", "policy", "fallback"):
         setattr(row, name, changes.get(name, getattr(row, name)))
+    if not changes.keys() - WORDS:
+        return
     selection = _checked(
         row.owner,
         {**payer, "credential_id": payer["credential_id"] or None},

@@ -12,7 +12,7 @@ urlpatterns = [
     path("tool-servers/<uuid:pk>/delete/", tool_views.server_delete, name="tool-server-delete"),
     path("<uuid:pk>/", views.chat, name="chat"),
     path("<uuid:pk>/messages/", views.send, name="send"),
-    path("<uuid:pk>/switch/", views.session_switch, name="switch"),
+    path("<uuid:pk>/change/", views.session_change, name="change"),
     path("<uuid:pk>/cancel/", views.session_cancel, name="cancel"),
     path("<uuid:pk>/delete/", views.session_delete, name="delete"),
 ]

@@ -16,8 +16,8 @@ from agents.advice import advice_for, last_advice
 from agents.clients import SelectionError
 from agents.errors import SessionError
 from agents.events import event_stream
-from agents.forms import MessageForm, SearchForm, SessionForm, SwitchForm
-from agents.models import AgentSession, Policy, SessionStatus
+from agents.forms import ChangeSessionForm, MessageForm, SearchForm, SessionForm
+from agents.models import AgentSession, SessionStatus
 from agents.services import cancel_turn, delete_session
 from agents.turns import TURN_ERRORS, begin_turn, whole_turn
 from byom.errors import own_error_body
@@ -49,23 +49,14 @@ def session_new(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def session_switch(request: HttpRequest, pk: str) -> HttpResponse:
-    """Another key or model for a session that goes on."""
+def session_change(request: HttpRequest, pk: str) -> HttpResponse:
+    """Another title, key, model, instruction or tool for a session that goes on."""
     session = get_object_or_404(AgentSession.objects.owned_by(request.user), pk=pk)
-    now = {"offer": _offer_of(session), "model": session.model}
-    form = SwitchForm(request.POST or None, owner=request.user, initial=now)
-    if form.is_bound and form.is_valid() and form.save(session):
+    form = ChangeSessionForm(request.POST or None, session=session)
+    if form.is_bound and form.is_valid() and form.save():
         return redirect("agents:chat", pk=pk)
     context = {"form": form, "picker": form.picker, "session": session}
-    return render(request, "agents/switch.html", context, status=422 if form.errors else 200)
-
-
-def _offer_of(session: AgentSession) -> str:
-    """The picker's value for what the session names now; empty for the usual order."""
-    if session.credential_id:
-        return f"key:{session.credential_id}"
-    only_system = session.policy == Policy.SYSTEM_ONLY and session.provider
-    return f"system:{session.provider}" if only_system else ""
+    return render(request, "agents/change.html", context, status=422 if form.errors else 200)
 
 
 @login_required

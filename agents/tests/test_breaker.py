@@ -166,4 +166,4 @@ def test_a_suspended_key_is_said_by_api_and_page(
     page = client.get(f"/chat/{session}/").content.decode()
     assert "The key is suspended for a while" in page
     assert "Calls to OpenAI on this key have failed several times in a row" in page
-    assert f'<a href="/chat/{session}/switch/">Choose another key or model</a>' in page
+    assert f'<a href="/chat/{session}/change/">Choose another key or model</a>' in page

@@ -9,6 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from agents.advice import advice_for
+from agents.clients import SelectionError
+from agents.errors import ToolServerFailed
 from agents.markdown import to_html
 from agents.models import (
     AgentSession,
@@ -20,6 +23,9 @@ from agents.models import (
 )
 from credentials.lifecycle import quarantine
 from credentials.tests.factories import CredentialFactory
+from credentials.vault import Unreadable
+from providers.errors import ProviderError
+from usage.admission import NotAdmitted
 from usage.models import PriceOverride, UsageRecord
 
 pytestmark = pytest.mark.django_db
@@ -179,7 +185,7 @@ def test_a_chat_goes_on_with_another_model_and_notes_it(
     second = CredentialFactory.create(owner=alice, provider="anthropic", label="second")
     member.post("/chat/new/", {"offer": f"key:{first.pk}", "model": "gpt-5"})
     session = AgentSession.objects.get()
-    address = f"/chat/{session.pk}/switch/"
+    address = f"/chat/{session.pk}/change/"
     assert f'value="key:{first.pk}"' in text_of(member.get(address)).split(" checked")[0][-200:]
     moved = member.post(address, {"offer": f"key:{second.pk}", "model": ""})
 
@@ -190,13 +196,67 @@ def test_a_chat_goes_on_with_another_model_and_notes_it(
     assert "first" in note and "gpt-5" in note and "second" in note
 
 
+def test_a_chat_on_a_key_that_is_out_of_use_keeps_it_and_gets_a_title(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    CredentialFactory.create(owner=alice, is_default=True)
+    key = CredentialFactory.create(owner=alice)
+    session = AgentSession.objects.create(owner=alice, credential=key, provider="openai")
+    quarantine(key.pk, "No credit.")
+    member.post(f"/chat/{session.pk}/change/", {"title": "Otters", "model": ""})
+    refused = member.post(f"/chat/{session.pk}/change/", {"title": "Otters", "model": "gpt-5"})
+
+    session.refresh_from_db()
+    assert (session.title, session.credential, session.model) == ("Otters", key, "")
+    assert refused.status_code == 422 and "in quarantine" in text_of(refused)
+
+
+def test_a_title_leaves_the_rest_of_a_chat_alone(member: Client, alice: User) -> None:
+    session = AgentSession.objects.create(
+        owner=alice, provider="google", policy=Policy.OWN_THEN_SYSTEM, params={"top_p": 0.5}
+    )
+    member.post(f"/chat/{session.pk}/change/", {"title": "Otters", "offer": "", "model": ""})
+
+    session.refresh_from_db()
+    assert (session.title, session.provider, session.policy, session.params) == (
+        "Otters", "google", Policy.OWN_THEN_SYSTEM, {"top_p": 0.5},
+    )  # fmt: skip
+    assert not session.messages.exists()
+
+
+def test_tools_of_a_chat_change_also_where_one_is_gone(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    session = AgentSession.objects.create(owner=alice, tools=["mcp:gone", "calculator"])
+    page = text_of(member.get(f"/chat/{session.pk}/change/"))
+    assert 'value="calculator" id="id_tools_0" checked' in page and "mcp:gone" not in page
+    member.post(f"/chat/{session.pk}/change/", {"offer": "", "tools": ["calculator"]})
+
+    session.refresh_from_db()
+    assert session.tools == ["calculator"]
+
+
+def codes(*roots: type[Any]) -> set[str]:
+    found = {root.code for root in roots}
+    return found.union(*(codes(*root.__subclasses__()) for root in roots if root.__subclasses__()))
+
+
+def test_whatever_ends_a_turn_has_a_card_of_its_own(alice: User) -> None:
+    session = AgentSession.objects.create(owner=alice)
+    ends = codes(ProviderError, SelectionError, NotAdmitted, Unreadable, ToolServerFailed)
+    ends -= {"provider_error", "selection_error", "not_admitted"}  # the roots are never raised
+
+    assert len(ends) > 25
+    assert ends - advice_for(session).keys() == set()
+
+
 def test_a_chat_can_come_back_from_the_systems_key(
     member: Client, alice: User, simulator: Any
 ) -> None:
     key = CredentialFactory.create(owner=alice)
     session = AgentSession.objects.create(owner=alice)
     for offer, policy in (("system:google", Policy.SYSTEM_ONLY), (f"key:{key.pk}", "")):
-        member.post(f"/chat/{session.pk}/switch/", {"offer": offer})
+        member.post(f"/chat/{session.pk}/change/", {"offer": offer})
         session.refresh_from_db()
         assert session.policy == policy
 
