@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
@@ -25,7 +26,7 @@ from django.http.response import HttpResponseBase  # noqa: E402
 
 from benchmarks.simulator.app import create_app  # noqa: E402
 from byom.housekeeping import timer  # noqa: E402
-from byom.streams import shared_threads  # noqa: E402
+from byom.threads import request_threads, stream_threads  # noqa: E402
 from credentials.canary import reason_not_to_start  # noqa: E402
 from gateway import app as gateway  # noqa: E402
 from gateway.upstream import upstream  # noqa: E402
@@ -39,6 +40,8 @@ Reply = Callable[[Mapping[str, Any]], Awaitable[None]]  # as Django has its type
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DRAIN_BYTES = 64_000_000
+# The event loop waits so long for each thread that is at work, where many streams wait for it.
+sys.setswitchinterval(0.001)
 SIMULATOR_PREFIX = "/simulator"
 
 
@@ -119,6 +122,10 @@ class OneTripHandler(ASGIHandler):
     one waits for the event loop, which is busy where many answers stream at once.
     """
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async with request_threads():
+            await super().__call__(scope, receive, send)
+
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
@@ -128,7 +135,7 @@ class OneTripHandler(ASGIHandler):
     async def send_response(self, response: HttpResponseBase, send: Reply) -> None:
         if not response.streaming:
             return await super().send_response(response, send)
-        async with shared_threads():
+        async with stream_threads():
             return await super().send_response(response, send)
 
 

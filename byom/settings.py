@@ -182,6 +182,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
+    "CONN_MAX_AGE": 60,  # opening the file costs as much as many queries
     # Several writers without "database is locked" need all three: WAL, IMMEDIATE, timeout.
     "OPTIONS": {
         "timeout": 20,

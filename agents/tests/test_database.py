@@ -13,7 +13,10 @@ ask = async_to_sync(in_database)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_job_gives_its_connection_back() -> None:
+def test_a_job_gives_its_connection_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)  # as with PostgreSQL's pool
+    connection.close()
+
     assert ask(User.objects.exists) is False
     assert connection.connection is None
 
