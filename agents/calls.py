@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.clients import Selection
 from agents.database import in_database
@@ -49,11 +49,9 @@ class Tally:
         if not self.text and not self._reasoning_length and self._reported is None:
             return Usage()
         told = self._reported or Usage(input_tokens=self._estimated_input())
-        return Usage(
-            input_tokens=told.input_tokens,
+        return replace(
+            told,
             output_tokens=estimated_tokens(len(self.text) + self._reasoning_length),
-            cache_read_tokens=told.cache_read_tokens,
-            cache_write_tokens=told.cache_write_tokens,
             reasoning_tokens=estimated_tokens(self._reasoning_length),
         )
 

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from providers.vocabulary import JSON, Usage
+from providers.vocabulary import JSON, Usage, tier_of
 from usage.ledger import estimated_tokens
 from usage.models import UsageSource
 
@@ -62,10 +62,10 @@ def read_openai(reading: Reading, event: JSON) -> None:
             reading.characters += _length(function.get("arguments"))
         reading.ended = reading.ended or bool(choice.get("finish_reason"))
     if counts := event.get("usage"):
-        reading.usage = _openai_usage(counts)
+        reading.usage = _openai_usage(counts, event.get("service_tier"))
 
 
-def _openai_usage(counts: JSON) -> Usage:
+def _openai_usage(counts: JSON, tier: object) -> Usage:
     """Some servers leave thinking out of the completion but not out of the total."""
     prompt, completion = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
     hidden = max(0, _count(counts, "total_tokens") - prompt - completion)
@@ -77,6 +77,7 @@ def _openai_usage(counts: JSON) -> Usage:
         cache_read_tokens=_count(cached, "cached_tokens"),
         cache_write_tokens=_count(cached, "cache_write_tokens"),
         reasoning_tokens=max(_count(thinking, "reasoning_tokens"), hidden),
+        service_tier=tier_of(tier),
     )
 
 
@@ -93,12 +94,12 @@ def read_responses(reading: Reading, event: JSON) -> None:
         return
     reading.model = _word(response.get("model")) or reading.model
     if counts := response.get("usage"):
-        reading.usage = _responses_usage(counts)
+        reading.usage = _responses_usage(counts, response.get("service_tier"))
     if kind in _ENDS:
         reading.ended = reading.closed = True
 
 
-def _responses_usage(counts: JSON) -> Usage:
+def _responses_usage(counts: JSON, tier: object) -> Usage:
     cached = counts.get("input_tokens_details") or {}
     thinking = counts.get("output_tokens_details") or {}
     return Usage(
@@ -107,6 +108,7 @@ def _responses_usage(counts: JSON) -> Usage:
         cache_read_tokens=_count(cached, "cached_tokens"),
         cache_write_tokens=_count(cached, "cache_write_tokens"),
         reasoning_tokens=_count(thinking, "reasoning_tokens"),
+        service_tier=tier_of(tier),
     )
 
 
@@ -142,6 +144,8 @@ def _anthropic_usage(counts: JSON, before: Usage) -> Usage:
     an event leaves out stay as they were."""
     read = _count(counts, "cache_read_input_tokens", before.cache_read_tokens)
     written = _count(counts, "cache_creation_input_tokens", before.cache_write_tokens)
+    by_age = counts.get("cache_creation") or {}
+    hour = _count(by_age, "ephemeral_1h_input_tokens", before.cache_write_1h_tokens)
     plain = before.input_tokens - before.cache_read_tokens - before.cache_write_tokens
     details = counts.get("output_tokens_details") or {}
     return Usage(
@@ -150,6 +154,8 @@ def _anthropic_usage(counts: JSON, before: Usage) -> Usage:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=_count(details, "thinking_tokens", before.reasoning_tokens),
+        cache_write_1h_tokens=min(hour, written),
+        service_tier=tier_of(counts.get("speed")) or before.service_tier,
     )
 
 
@@ -177,6 +183,7 @@ def _google_usage(counts: JSON) -> Usage:
         output_tokens=_count(counts, "candidatesTokenCount") + thoughts,
         cache_read_tokens=_count(counts, "cachedContentTokenCount"),
         reasoning_tokens=thoughts,
+        service_tier=tier_of(counts.get("serviceTier")),
     )
 
 

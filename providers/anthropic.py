@@ -23,6 +23,7 @@ from providers.vocabulary import (
     FinishReason,
     ToolCall,
     Usage,
+    tier_of,
 )
 
 _FINISH = {
@@ -114,6 +115,7 @@ def read_usage(counts: JSON, so_far: Usage | None = None) -> Usage:
     before = so_far or Usage()
     read = _or(counts.get("cache_read_input_tokens"), before.cache_read_tokens)
     written = _or(counts.get("cache_creation_input_tokens"), before.cache_write_tokens)
+    by_age = counts.get("cache_creation") or {}
     plain = before.input_tokens - before.cache_read_tokens - before.cache_write_tokens
     details = counts.get("output_tokens_details") or {}
     return Usage(
@@ -122,6 +124,10 @@ def read_usage(counts: JSON, so_far: Usage | None = None) -> Usage:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=_or(details.get("thinking_tokens"), before.reasoning_tokens),
+        cache_write_1h_tokens=_or(
+            by_age.get("ephemeral_1h_input_tokens"), before.cache_write_1h_tokens
+        ),
+        service_tier=tier_of(counts.get("speed")) or before.service_tier,
     )
 
 

@@ -31,6 +31,7 @@ from providers.vocabulary import (
     FinishReason,
     ToolCall,
     Usage,
+    tier_of,
 )
 
 API_VERSION = "v1beta"
@@ -213,4 +214,5 @@ def read_usage(counts: JSON | None) -> Usage | None:
         output_tokens=(counts.get("candidatesTokenCount") or 0) + thoughts,
         cache_read_tokens=counts.get("cachedContentTokenCount") or 0,
         reasoning_tokens=thoughts,
+        service_tier=tier_of(counts.get("serviceTier")),
     )

@@ -24,6 +24,7 @@ from providers.vocabulary import (
     FinishReason,
     ToolCall,
     Usage,
+    tier_of,
 )
 
 _FINISH = {
@@ -97,7 +98,7 @@ def read_completion(answer: JSON, request_id: str) -> ChatResult:
         text=_said(message),
         tool_calls=calls,
         finish_reason=_finish(choice.get("finish_reason"), bool(calls)),
-        usage=read_usage(answer.get("usage")),
+        usage=read_usage(answer.get("usage"), answer.get("service_tier")),
         model=answer["model"],
         request_id=request_id,
         reasoning=_reasoning(message),
@@ -130,7 +131,7 @@ def _reasoning(holder: JSON) -> str:
     return text if isinstance(text, str) else ""
 
 
-def read_usage(counts: JSON | None) -> Usage | None:
+def read_usage(counts: JSON | None, tier: object = None) -> Usage | None:
     """Some servers (Gemini's, xAI's) leave thinking out of `completion_tokens` but not of the
     total: what is missing there was thinking, and is paid for."""
     if counts is None:
@@ -145,6 +146,7 @@ def read_usage(counts: JSON | None) -> Usage | None:
         cache_read_tokens=cached.get("cached_tokens") or 0,
         cache_write_tokens=cached.get("cache_write_tokens") or 0,
         reasoning_tokens=max(thinking.get("reasoning_tokens") or 0, hidden),
+        service_tier=tier_of(tier),
     )
 
 
@@ -177,7 +179,7 @@ class _Assembly:
         for choice in (event.get("choices") or ())[:1]:
             yield from self._add_delta(choice.get("delta") or {})
             self.finish = choice.get("finish_reason") or self.finish
-        if usage := read_usage(event.get("usage")):
+        if usage := read_usage(event.get("usage"), event.get("service_tier")):
             self.usage = usage
             yield Delta(usage=usage)
 

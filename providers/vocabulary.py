@@ -11,6 +11,7 @@ one convention, so that prices and sums are the same everywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -129,17 +130,34 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider reported them. Input includes both kinds of cache tokens."""
+    """Tokens as the provider reported them. Input includes both kinds of cache tokens.
+
+    `cache_write_1h_tokens` are those of `cache_write_tokens` that are kept for an hour, which is
+    dearer. `service_tier` is empty for the usual one (`tier_of`).
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    service_tier: str = ""
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+
+_USUAL_TIERS = {"", "auto", "default", "standard", "unspecified"}
+_TIER = re.compile(r"[a-z0-9_-]{1,16}")
+
+
+def tier_of(name: object) -> str:
+    """What a provider calls the tier (or speed) that it served a call in, if that is not the usual
+    one: `flex`, `priority`, `fast`. Calls cost less or more there."""
+    tier = name.lower() if isinstance(name, str) else ""
+    return tier if tier not in _USUAL_TIERS and _TIER.fullmatch(tier) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,11 +47,12 @@ def tell(
     *, user: Any, kind: Kind, key: str, title: str, text: str, facts: Mapping[str, Any]
 ) -> bool:
     """Raises one alert, unless this person was told already. Delivery follows on its own."""
+    line = " ".join(title.split())[:200]
     with transaction.atomic():
         alert, is_new = Alert.objects.get_or_create(
             user=user,
             key=key,
-            defaults={"kind": kind, "title": title[:200], "text": text[:1000], "facts": facts},
+            defaults={"kind": kind, "title": line, "text": text[:1000], "facts": facts},
         )
         if is_new:
             AlertDelivery.objects.bulk_create(

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from providers.vocabulary import Usage
+from providers.vocabulary import Usage, tier_of
 
 BYTES_PER_TOKEN = 2
 TOKENS_PER_ENTRY = 8  # roles and separators around a message
@@ -19,6 +19,7 @@ TOKENS_PER_IMAGE = 3_000  # more than any of the three providers counts for one 
 _OUTPUT_NAMES = ("max_tokens", "max_completion_tokens", "maxOutputTokens", "max_output_tokens")
 _COUNT_NAMES = ("n", "candidateCount", "candidate_count")
 _MEDIA_TYPE_NAMES = ("media_type", "mimeType", "mime_type")
+_TIER_NAMES = ("service_tier", "serviceTier", "speed")
 _CONFIG_NAMES = ("generationConfig", "generation_config")
 
 
@@ -29,7 +30,18 @@ def ceiling(body: Any, *, max_tokens: int | None = None) -> Usage:
     stated = max_tokens or _largest(configs, _OUTPUT_NAMES)
     answers = _largest(configs, _COUNT_NAMES) or 1
     output = (stated or settings.RESERVE_OUTPUT_TOKENS) * answers
-    return Usage(input_tokens=_input(body), output_tokens=output)
+    tokens, for_an_hour = _input(body)
+    return Usage(
+        input_tokens=tokens,
+        output_tokens=output,
+        cache_write_1h_tokens=tokens if for_an_hour else 0,
+        service_tier=_tier(body),
+    )
+
+
+def _tier(body: Any) -> str:
+    found = (tier_of(body.get(name)) for name in _TIER_NAMES)
+    return next(filter(None, found), "")
 
 
 def _largest(configs: list[Any], names: tuple[str, ...]) -> int:
@@ -37,8 +49,9 @@ def _largest(configs: list[Any], names: tuple[str, ...]) -> int:
     return max((number for number in found if type(number) is int and number > 0), default=0)
 
 
-def _input(body: Any) -> int:
-    tokens = 0
+def _input(body: Any) -> tuple[int, bool]:
+    """The tokens, and whether some are to be kept in a cache for an hour (Anthropic's `ttl`)."""
+    tokens, for_an_hour = 0, False
     todo = [body]
     while todo:
         value = todo.pop()
@@ -46,11 +59,12 @@ def _input(body: Any) -> int:
             tokens += TOKENS_PER_ENTRY
             todo += _said(value)
             tokens += TOKENS_PER_IMAGE if _is_file(value) else 0
+            for_an_hour = for_an_hour or value.get("ttl") == "1h"
         elif isinstance(value, list | tuple):
             todo += value
         elif isinstance(value, str):
             tokens += -(-len(value.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
-    return tokens
+    return tokens, for_an_hour
 
 
 def _said(value: dict[str, Any]) -> list[Any]:

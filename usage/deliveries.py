@@ -77,7 +77,7 @@ def _mail(alert: Alert) -> None:
         raise NotDelivered("There is no mail address.")
     try:
         send_mail(alert.title, alert.text or alert.title, None, [address])
-    except (SMTPException, OSError) as error:
+    except (SMTPException, OSError, ValueError) as error:  # ValueError: a header can't hold it
         raise NotDelivered(type(error).__name__) from None
 
 

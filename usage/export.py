@@ -25,9 +25,9 @@ COLUMNS = (
     "error_code", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
     "reasoning_tokens", "usage_source", "cost_usd", "price_source", "latency_ms", "ttft_ms",
     "retries", "attempt_of", "corrects_id", "paid_by", "is_simulated", "credential_id",
-    "access_token_id", "session_id", "request_id",
+    "access_token_id", "session_id", "request_id", "cache_write_1h_tokens", "service_tier",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)

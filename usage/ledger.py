@@ -160,6 +160,8 @@ class OpenCall:
             cache_read_tokens=usage.cache_read_tokens,
             cache_write_tokens=usage.cache_write_tokens,
             reasoning_tokens=usage.reasoning_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
+            service_tier=usage.service_tier,
             usage_source=usage_source,
             cost_usd=price.cost,
             unit_prices=price.units,

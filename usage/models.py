@@ -171,6 +171,8 @@ class UsageRecord(models.Model):
     cache_read_tokens = models.PositiveIntegerField(default=0)
     cache_write_tokens = models.PositiveIntegerField(default=0)
     reasoning_tokens = models.PositiveIntegerField(default=0)
+    cache_write_1h_tokens = models.PositiveIntegerField(default=0)  # of cache_write_tokens
+    service_tier = models.CharField(max_length=16, blank=True)
     usage_source = models.CharField(max_length=9, choices=UsageSource.choices)
     cost_usd = models.DecimalField(max_digits=18, decimal_places=9, null=True)
     unit_prices = models.JSONField(default=dict)

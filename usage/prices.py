@@ -18,6 +18,7 @@ from usage.price_models import PriceOverride
 
 PRECISION = Decimal("1e-9")  # what the ledger's column holds
 UNITS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
+HOUR = "cache_write_1h_mtok"
 BATCH = {"processing": "batch"}  # a price context: half price, where a provider has it
 
 
@@ -70,7 +71,7 @@ def most_that_it_costs(provider: str, model: str, most: Usage, at: datetime) -> 
     """The price of `most` where that is dearest: its input plain or all of it written to a cache,
     its output plain or all of it reasoning. None if no price is known."""
     written = replace(most, cache_write_tokens=most.input_tokens)
-    kinds = [most, written]
+    kinds = [replace(most, cache_write_1h_tokens=0), written]
     kinds += [replace(usage, reasoning_tokens=most.output_tokens) for usage in kinds]
     found = (price_of(provider=provider, models=[model], usage=u, at=at).cost for u in kinds)
     return max((cost for cost in found if cost is not None), default=None)
@@ -96,21 +97,30 @@ def _calculate(
                 output_tokens=usage.output_tokens,
                 cache_read_tokens=usage.cache_read_tokens,
                 cache_write_tokens=usage.cache_write_tokens,
+                cache_write_1h_tokens=usage.cache_write_1h_tokens,
             ),
             model,
             provider_id=pricing_id,
             provider_api_url=None,
             genai_request_timestamp=at,
-            price_context=context,
+            price_context={**_context(usage), **(context or {})},
         )
     except (LookupError, ValueError):
         return None
-    units = {name: getattr(found.model_price, name, None) for name in UNITS}
+    names = (*UNITS, HOUR) if usage.cache_write_1h_tokens else UNITS
+    units = {name: getattr(found.model_price, name, None) for name in names}
     return Price(
         cost=found.total_price.quantize(PRECISION),
         units={n: str(_rate(p, usage)) for n, p in units.items() if p is not None},
         source=prices.source,
     )
+
+
+def _context(usage: Usage) -> dict[str, str]:
+    """OpenAI and Google call it a tier, Anthropic a speed; a name that has no price of its own
+    costs as usual."""
+    tier = usage.service_tier
+    return {"service_tier": tier, "speed": tier} if tier else {}
 
 
 def _rate(price: Decimal | TieredPrices, usage: Usage) -> Decimal:

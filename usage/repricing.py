@@ -21,6 +21,7 @@ from usage.prices import FREE, Price, price_of
 _COPIED = (
     "user_id", "credential_id", "access_token_id", "session_id", "surface", "provider", "model",
     "model_served", "status", "paid_by", "is_simulated",
+    "service_tier",
 )  # fmt: skip
 
 
@@ -65,6 +66,8 @@ def _usage(record: UsageRecord) -> Usage:
         cache_read_tokens=record.cache_read_tokens,
         cache_write_tokens=record.cache_write_tokens,
         reasoning_tokens=record.reasoning_tokens,
+        cache_write_1h_tokens=record.cache_write_1h_tokens,
+        service_tier=record.service_tier,
     )
 
 

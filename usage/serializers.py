@@ -12,7 +12,8 @@ class UsageRecordSerializer(serializers.ModelSerializer[UsageRecord]):
         model = UsageRecord
         fields = (
             "id", "surface", "provider", "model", "model_served", "input_tokens", "output_tokens",
-            "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "usage_source",
+            "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+            "reasoning_tokens", "service_tier", "usage_source",
             "cost_usd", "unit_prices", "price_source", "latency_ms", "ttft_ms", "status",
             "error_code", "retries", "attempt_of", "corrects_id", "paid_by", "is_simulated",
             "credential_id", "session_id", "request_id", "created_at",

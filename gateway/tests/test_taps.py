@@ -143,6 +143,52 @@ ANTHROPIC_WHOLE = {
             },
             Usage(12, 10, cache_read_tokens=3, reasoning_tokens=6),
         ),
+        # other tiers, and what is kept for an hour
+        (
+            read_openai,
+            {
+                "service_tier": "flex",
+                "choices": [{"message": {"content": "hi"}}],
+                "usage": {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14},
+            },
+            Usage(10, 4, service_tier="flex"),
+        ),
+        (
+            read_responses,
+            {
+                "object": "response",
+                "service_tier": "priority",
+                "usage": {"input_tokens": 10, "output_tokens": 4},
+            },
+            Usage(10, 4, service_tier="priority"),
+        ),
+        (
+            read_anthropic,
+            ANTHROPIC_WHOLE
+            | {
+                "usage": {
+                    "input_tokens": 10,
+                    "output_tokens": 4,
+                    "cache_creation_input_tokens": 3,
+                    "cache_creation": {"ephemeral_1h_input_tokens": 2},
+                    "service_tier": "standard",
+                    "speed": "fast",
+                }
+            },
+            Usage(13, 4, 0, 3, cache_write_1h_tokens=2, service_tier="fast"),
+        ),
+        (
+            read_google,
+            {
+                "candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP"}],
+                "usageMetadata": {
+                    "promptTokenCount": 10,
+                    "candidatesTokenCount": 4,
+                    "serviceTier": "FLEX",
+                },
+            },
+            Usage(10, 4, service_tier="flex"),
+        ),
     ],
 )
 def test_cached_tokens_are_input_and_thinking_is_output(

@@ -159,6 +159,16 @@ async def test_cache_tokens_are_added_to_the_input() -> None:
     assert result.request_id == "req_1"
 
 
+async def test_what_is_kept_for_an_hour_and_the_speed_are_noted() -> None:
+    reply = answer(
+        cache_creation_input_tokens=4,
+        cache_creation={"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 3},
+        speed="fast",
+    )
+    result = await Wire(reply).client("anthropic").complete(ask())
+    assert result.usage == Usage(9, 2, 0, 4, cache_write_1h_tokens=3, service_tier="fast")
+
+
 @pytest.mark.parametrize(
     ("stop", "reason"),
     [

@@ -75,7 +75,8 @@ def told(user: User) -> bool:
 
 def budget(spent: int, **fields: Any) -> Budget:
     now = timezone.now()
-    row = Budget.objects.create(name="Team", limit_units=100 * 10**9, **fields)
+    named = {"name": "Team", "limit_units": 100 * 10**9, **fields}
+    row = Budget.objects.create(**named)
     window = {"counted_from": now.replace(day=1), "rolls_at": now + timedelta(days=3)}
     Budget.objects.filter(pk=row.pk).update(spent_units=spent * 10**9, **window)
     return row
@@ -203,6 +204,22 @@ def test_by_default_everything_is_mailed_once(alice: User) -> None:
     assert (told(alice), told(alice)) == (True, False)
     assert (deliver(), deliver()) == (1, 0)
     assert [(m.to, m.subject) for m in mail.outbox] == [(["alice@example.com"], "It happened")]
+
+
+def test_a_name_that_no_header_can_hold_keeps_nobody_elses_mail_back(
+    alice: User, bob: User
+) -> None:
+    for user, address in ((alice, "not an address\n"), (bob, "bob@example.com")):
+        user.email = address
+        user.save()
+    budget(50, user=alice, name="Two\nlines")
+    check_budgets()
+    told(bob)
+
+    assert Alert.objects.get(user=alice).title == "The budget “Two lines” is 50% spent"
+    assert deliver() == 1
+    assert [mail.to for mail in mail.outbox] == [["bob@example.com"]]
+    assert AlertDelivery.objects.get(alert__user=alice).last_error
 
 
 def test_what_a_person_does_not_want_is_not_sent(alice: User) -> None:

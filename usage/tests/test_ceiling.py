@@ -45,3 +45,30 @@ def test_a_picture_is_not_counted_by_its_length(file: dict[str, Any]) -> None:
 
 def test_data_that_is_no_file_is_text() -> None:
     assert ceiling({"input": {"data": TEXT}}).input_tokens >= 500
+
+
+@pytest.mark.parametrize(
+    ("body", "tier"),
+    [
+        ({"service_tier": "flex"}, "flex"),
+        ({"serviceTier": "PRIORITY"}, "priority"),
+        ({"speed": "fast"}, "fast"),
+        ({"service_tier": "auto"}, ""),
+        ({"service_tier": ["flex"]}, ""),
+        ({"service_tier": "no name, surely"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_tier_that_is_asked_for_is_reserved_at_its_price(
+    body: dict[str, Any], tier: str
+) -> None:
+    assert ceiling(body).service_tier == tier
+
+
+def test_what_is_to_be_kept_for_an_hour_is_reserved_as_that() -> None:
+    def asking(**kept: str) -> Any:
+        return {"system": [{"type": "text", "text": TEXT, "cache_control": kept}]}
+
+    most = ceiling(asking(type="ephemeral", ttl="1h"))
+    assert most.cache_write_1h_tokens == most.input_tokens > 0
+    assert ceiling(asking(type="ephemeral")).cache_write_1h_tokens == 0

@@ -12,6 +12,7 @@ from providers.vocabulary import Usage
 from usage.ledger import Caller, OpenCall, Payer, receipt
 from usage.models import Immutable, Status, Surface, UsageRecord, UsageSource
 from usage.prices import UNKNOWN, price_of
+from usage.repricing import changes
 from usage.summary import totals_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
@@ -19,11 +20,11 @@ URL = "/api/v1/usage/records"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def settled(user: User | None, model: str = "gpt-4o-mini", **usage: int) -> UsageRecord:
+def settled(user: User | None, model: str = "gpt-4o-mini") -> UsageRecord:
     payer = Payer(provider="openai", model=model, paid_by="user", is_simulated=False)
     call = OpenCall(Caller(surface=Surface.API, user_id=user.pk if user else None), payer)
     call.first_token()
-    tokens = Usage(**(usage or {"input_tokens": 1000, "output_tokens": 500}))
+    tokens = Usage(input_tokens=1000, output_tokens=500)
     return call.settle(status=Status.OK, usage=tokens, usage_source=UsageSource.REPORTED)
 
 
@@ -48,6 +49,24 @@ def test_a_call_that_was_tried_twice_has_two_rows_and_counts_once(alice: User) -
     assert UsageRecord.objects.get(attempt_of=record.pk).error_code == "overloaded"
     totals = totals_of(alice.pk)
     assert (totals.calls, totals.failed) == (1, 0)
+
+
+def test_a_row_keeps_its_tier_and_what_was_written_for_an_hour(alice: User) -> None:
+    payer = Payer(provider="anthropic", model="claude-opus-4-8", paid_by="user", is_simulated=False)
+    call = OpenCall(Caller(surface=Surface.API, user_id=alice.pk), payer)
+    usage = Usage(
+        input_tokens=1_000,
+        cache_write_tokens=1_000,
+        cache_write_1h_tokens=600,
+        service_tier="fast",
+    )
+    call.settle(status=Status.OK, usage=usage, usage_source=UsageSource.REPORTED)
+    row = UsageRecord.objects.get()
+
+    assert (row.service_tier, row.cache_write_1h_tokens) == ("fast", 600)
+    assert row.cost_usd == Decimal("0.017")  # 400 at $12.50 and 600 at $20 a million
+    assert row.unit_prices["cache_write_1h_mtok"] == "20"
+    assert not list(changes(UsageRecord.objects.all()))  # repricing knows as much
 
 
 def test_cached_tokens_cost_their_own_price() -> None:

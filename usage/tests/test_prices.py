@@ -23,13 +23,16 @@ OPENAI, ANTHROPIC, GOOGLE = "openai", "anthropic", "google"
 MINI, SONNET, PRO, OLD_PRO = "gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-pro", "gemini-1.5-pro"
 
 
-def tokens(i: int = 0, o: int = 0, read: int = 0, write: int = 0, thought: int = 0) -> Usage:
+def tokens(
+    i: int = 0, o: int = 0, read: int = 0, write: int = 0, thought: int = 0, **more: Any
+) -> Usage:
     return Usage(
         input_tokens=i,
         output_tokens=o,
         cache_read_tokens=read,
         cache_write_tokens=write,
         reasoning_tokens=thought,
+        **more,
     )
 
 
@@ -66,6 +69,20 @@ def cost(provider: str, model: str, usage: Usage, at: datetime = NOW, **more: An
         # 30,000 plain, 50,000 read and 20,000 written: 0.09 + 0.015 + 0.075
         (ANTHROPIC, SONNET, tokens(100_000, 0, read=50_000, write=20_000), D("0.18")),
         (ANTHROPIC, "claude-opus-4-1", tokens(1_000, 0, read=500, write=500), D("0.010125")),
+        # of what is written 400,000 are kept for an hour, at twice the input: 0.75 + 0.8
+        (
+            ANTHROPIC,
+            "claude-haiku-4-5",
+            tokens(M, write=M, cache_write_1h_tokens=400_000),
+            D("1.55"),
+        ),
+        (ANTHROPIC, SONNET, tokens(1_000, write=1_000, cache_write_1h_tokens=1_000), D("0.006")),
+        # no price of their own elsewhere: as usual
+        (OPENAI, MINI, tokens(M, cache_write_1h_tokens=0, service_tier="scale"), D("0.15")),
+        # other tiers, on 1 November 2026: flex is half, priority and fast are dearer
+        (OPENAI, "gpt-5", tokens(M, M, service_tier="flex"), D("5.625")),
+        (OPENAI, "gpt-4.1", tokens(M, M, service_tier="priority"), D("17.5")),  # 3.5 + 14
+        (ANTHROPIC, "claude-opus-4-8", tokens(M, M, service_tier="fast"), D("60")),  # 10 + 50
         # reasoning is part of the output
         (OPENAI, "o3", tokens(0, 1_000, thought=900), D("0.008")),
         (OPENAI, "gpt-5", tokens(0, 2_000, thought=2_000), D("0.02")),

@@ -218,7 +218,7 @@ def test_a_change_is_told_only_where_there_was_something(alice: User) -> None:
     assert deltas(totals_of(alice.pk), one)["calls"] == "12 times"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\n=1"])
 def test_cells_that_look_like_formulas_are_led_by_an_apostrophe(text: str) -> None:
     assert safe(text) == f"'{text}"
     assert safe(Decimal("-1.5")) == Decimal("-1.5")
