@@ -9,7 +9,8 @@ from itertools import product
 from benchmarks.baseline import Values
 from benchmarks.plan import Contender
 from benchmarks.run import Run
-from benchmarks.statistics import Change, holm, mann_whitney
+from benchmarks.statistics import holm
+from benchmarks.unpaired import Change, mann_whitney
 from benchmarks.verdicts import METRICS, Metric
 
 FEWEST_CALLS = 8  # of either run; the rank test's normal approximation is fair from here on

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import BadOutput, samples
+from benchmarks.result_files import BadOutput
+from benchmarks.results import samples
 from benchmarks.run import Run
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -8,6 +8,7 @@ request (`prepare_ms`, one to three milliseconds, different for each SDK) and co
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, fields
@@ -18,10 +19,12 @@ from django.utils import timezone
 
 from agents.calls import Answer, call
 from agents.clients import Selection
+from benchmarks.checks import failed
 from benchmarks.plan import Plan, Step
 from benchmarks.recorder import Recorder, recording
 from benchmarks.sample import Bill, Sample, Truth
 from benchmarks.simulation import Timing
+from benchmarks.tokens import count_tokens
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest, ChatResult, Delta, Message, ProviderClient
@@ -115,6 +118,10 @@ async def measure(
     origin = sent if planned is None else planned
     connect_ms = recorder.connect_ms
 
+    text = heard.answer.result.text if heard.answer else heard.text
+    checks = step.prompt.checks
+    not_passed = await asyncio.to_thread(failed, checks, text) if checks else ()
+
     def since(at: float | None) -> float | None:
         return None if at is None else (at - origin) * 1000
 
@@ -134,10 +141,13 @@ async def measure(
         bill=bill_of(record),
         model_served=record.model_served,
         is_simulated=record.is_simulated,
-        text=heard.answer.result.text if heard.answer else heard.text,
+        text=text,
         finish_reason=str(heard.answer.result.finish_reason) if heard.answer else "",
         error_code=record.error_code,
         error=error,
+        counted_tokens=count_tokens(text),
+        passed=record.status == Status.OK and not not_passed if checks else None,
+        failed_checks=not_passed,
         truth=_truth(timing, record),
     )
 

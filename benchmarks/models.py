@@ -197,6 +197,7 @@ class BenchmarkSample(models.Model):
     cache_read_tokens = models.PositiveIntegerField(default=0)
     cache_write_tokens = models.PositiveIntegerField(default=0)
     reasoning_tokens = models.PositiveIntegerField(default=0)
+    counted_tokens = models.PositiveIntegerField(null=True)
     usage_source = models.CharField(max_length=9, blank=True)
     cost_usd = models.DecimalField(max_digits=18, decimal_places=9, null=True)
     unit_prices = models.JSONField(default=dict)

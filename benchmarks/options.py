@@ -33,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="PROVIDER=MODEL",
         help="other models than the usual ones; several of one provider are compared too",
     )
+    add("--prompts", metavar="FILE", help="other prompts (YAML or JSON lines), with checks or not")
     add("--runs", type=_whole(1, 10_000), default=3, help="measured calls per prompt (3)")
     add("--warmup", type=_whole(0, 100), default=1, help="first calls, reported apart (1)")
     add("--max-tokens", type=_whole(1, 100_000), default=1024, help="longest answer (1024)")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from benchmarks.checks import Check, Kind
 from benchmarks.plan import Contender, Plan
 from benchmarks.prompts import Prompt
 from benchmarks.slo import Slo
@@ -40,7 +41,7 @@ def plan_from_json(row: Mapping[str, Any]) -> Plan:
     levels = row["concurrency"]
     return Plan(
         contenders=tuple(_contender(one) for one in row["contenders"]),
-        prompts=tuple(Prompt(**one) for one in row["prompts"]),
+        prompts=tuple(_prompt(one) for one in row["prompts"]),
         runs=row["runs"],
         warmup=row["warmup"],
         seed=row["seed"],
@@ -57,3 +58,8 @@ def plan_from_json(row: Mapping[str, Any]) -> Plan:
 
 def _contender(row: Mapping[str, Any]) -> Contender:
     return Contender(row["provider"], row["model"], row.get("credential", ""), row.get("title", ""))
+
+
+def _prompt(row: Mapping[str, Any]) -> Prompt:
+    checks = tuple(Check(Kind(one["kind"]), one["value"]) for one in row.get("checks", ()))
+    return Prompt(**{**row, "checks": checks})

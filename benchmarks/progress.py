@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchmarks import report
 from benchmarks.plan import Contender, Plan, Step
+from benchmarks.report_words import name
 from benchmarks.sample import Sample
 
 
@@ -38,7 +39,7 @@ class PlainProgress:
         if not self._announced:
             self.say("Initializing LLMs...")
             self._announced = True
-        provider = report.name(contender.provider)
+        provider = name(contender.provider)
         said = f"✗ {provider}: {refusal}" if refusal else f"✓ {provider}: {contender.model}"
         self.say(f"  {said}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.checks import Check
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -13,6 +15,7 @@ class Prompt:
     text: str
     simulated_tokens: int | None = None
     system: str = ""
+    checks: tuple[Check, ...] = ()
 
 
 PROMPTS = (

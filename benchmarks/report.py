@@ -9,14 +9,22 @@ from benchmarks.budget import most_of_plan
 from benchmarks.keys import Keys
 from benchmarks.plan import Contender, Plan
 from benchmarks.prompts import Prompt
+from benchmarks.report_sweep import sweep_lines
 from benchmarks.report_verdicts import change_lines, spreads, verdict_lines
+from benchmarks.report_words import (
+    RULE,
+    THIN_RULE,
+    dollars,
+    heading,
+    name,
+    printable,
+    row,
+    seconds,
+)
 from benchmarks.run import Run
 from benchmarks.sample import Sample
 from benchmarks.summary import Figures, figures, harness_error
-from providers import registry
 
-WIDTH = 80
-RULE, THIN_RULE = "=" * WIDTH, "-" * WIDTH
 PREVIEW_CHARACTERS = 100
 COLUMNS = (("Provider", 15), ("Model", 30), ("Time (s)", 10), ("First (s)", 10)) + (
     ("Tokens", 8),
@@ -80,6 +88,7 @@ def results(run: Run) -> Iterator[str]:
     yield from _failures(run)
     yield from _cold(run)
     yield from _summary(run)
+    yield from sweep_lines(run)
     yield from _verdicts(run)
     yield from _changes(run)
     yield from _harness(run)
@@ -110,14 +119,10 @@ def _table(run: Run, samples: Sequence[Sample]) -> Iterator[str]:
     widths = [
         max(width, *(len(row[column]) for row in rows)) for column, (_, width) in enumerate(COLUMNS)
     ]
-    yield _line(tuple(header for header, _ in COLUMNS), widths)
+    yield row(tuple(header for header, _ in COLUMNS), widths)
     yield " ".join("-" * width for width in widths)
-    for row in rows:
-        yield _line(row, widths)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    for cells in rows:
+        yield row(cells, widths)
 
 
 def _cells(row: Figures) -> tuple[str, str, str, str]:
@@ -168,7 +173,7 @@ def _summary(run: Run) -> Iterator[str]:
             yield f"  Average Response Time: {seconds(found.mean.time_s)}s"
             yield f"  Average Tokens: {found.mean.tokens:.0f}"
             yield f"  Average Cost: {_priced(found.mean.cost_usd)}"
-            yield f"  Cost per 1,000 calls: {_thousand(found.mean.cost_usd)}"
+            yield f"  Cost per 1,000 sessions: {_thousand(found.mean.cost_usd)}"
             yield from spreads(run, contender)
         if found.failed:
             yield f"  Failed: {found.failed} of {found.calls} calls (not in the averages)"
@@ -216,38 +221,12 @@ def _advice(run: Run) -> Iterator[str]:
         yield "How to read a verdict: docs/benchmarking.md."
 
 
-def heading(run: Run, contender: Contender) -> str:
-    label = run.plan.label(contender)
-    provider, space, model = label.partition(" ")
-    return provider.upper() + space + model + (" (simulated)" * run.is_simulated(contender))
-
-
-def name(provider: str, is_simulated: bool = False) -> str:
-    return registry.label(provider) + (" (simulated)" if is_simulated else "")
-
-
-def seconds(value: float) -> str:
-    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
-
-
-def dollars(cost: Decimal | None) -> str:
-    """Six decimals as in price lists; nine where six would show a cost as none."""
-    if cost is None:
-        return "n/a"
-    return f"{cost:.9f}" if 0 < cost < Decimal("0.000001") else f"{cost:.6f}"
-
-
 def _thousand(cost: Decimal | None) -> str:
     return "n/a" if cost is None else f"${cost * 1000:.4f}"
 
 
 def _priced(cost: Decimal | None) -> str:
     return "n/a" if cost is None else f"${dollars(cost)}"
-
-
-def printable(text: str) -> str:
-    """One line, without anything that could steer the terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _of(samples: Sequence[Sample], contender: Contender) -> list[Sample]:

@@ -6,19 +6,34 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from benchmarks.changes import Changed, changes
+from benchmarks.estimates import Estimate, TooFew
+from benchmarks.paired import Comparison
 from benchmarks.plan import Contender
 from benchmarks.run import Run
-from benchmarks.statistics import MARGIN, MINIMUM, Comparison, Estimate, TooFew
-from benchmarks.summary import distribution, first_tokens, latencies, outlying
+from benchmarks.sample import Sample
+from benchmarks.statistics import MARGIN, MINIMUM
+from benchmarks.summary import (
+    checked,
+    distribution,
+    first_tokens,
+    inter_token,
+    latencies,
+    outlying,
+    rates,
+    tokens_told,
+)
 from benchmarks.verdicts import Verdict, verdicts
 
+TOKENS_APART = 0.1
 
-def spread(run: Run, name: str, values: Sequence[float]) -> Iterator[str]:
+
+def spread(run: Run, name: str, values: Sequence[float], digits: int = 0) -> Iterator[str]:
     """One contender's figure over all prompts, as a line or two."""
     found = distribution(values, run.plan.seed)
     if found:
-        yield f"  {name}: mean {_interval(found.mean)}"
-        shown = [f"p{percent} {_interval(found.percentiles[percent])}" for percent in MINIMUM]
+        yield f"  {name}: mean {_interval(found.mean, digits)}"
+        by_percent = found.percentiles
+        shown = [f"p{percent} {_interval(by_percent[percent], digits)}" for percent in MINIMUM]
         yield f"    {', '.join(shown)}"
 
 
@@ -26,6 +41,9 @@ def spreads(run: Run, contender: Contender) -> Iterator[str]:
     taken = [sample for sample in run.measured if sample.step.contender == contender]
     yield from spread(run, "response time, ms", latencies(taken))
     yield from spread(run, "first token, ms", first_tokens(taken))
+    yield from spread(run, "inter-token, ms", inter_token(taken), digits=2)
+    yield from spread(run, "output tokens/s", rates(taken))
+    yield from _of_answers(taken)
     far = len(outlying(taken))
     if far:
         yield f"  outliers: {far} of {len(taken)} calls (in all figures)"
@@ -34,10 +52,23 @@ def spreads(run: Run, contender: Contender) -> Iterator[str]:
         yield f"  goodput: {share:.0%} of {len(taken)} calls within {run.plan.slo}"
 
 
-def _interval(found: Estimate | TooFew) -> str:
+def _of_answers(taken: Sequence[Sample]) -> Iterator[str]:
+    """What was in them: right or not, and as many tokens as we count or not."""
+    if found := checked(taken):
+        cost = "n/a" if found.cost_per_passed is None else f"${found.cost_per_passed:.6f}"
+        yield f"  checks: {found.passed} of {found.checked} passed, {cost} for each that did"
+    told = tokens_told(taken)
+    if told is not None and abs(told - 1) > TOKENS_APART:
+        yield (
+            f"  warning: {told:.0%} of the tokens that we count in its texts were reported: another"
+            " tokenizer, or tokens that nobody saw"
+        )
+
+
+def _interval(found: Estimate | TooFew, digits: int) -> str:
     if isinstance(found, TooFew):
         return str(found)
-    return f"{found.value:.0f} ({found.low:.0f} to {found.high:.0f})"
+    return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
 def verdict_lines(run: Run, names: dict[Contender, str]) -> Iterator[str]:

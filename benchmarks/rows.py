@@ -17,7 +17,7 @@ PREVIEW_CHARACTERS = 200
 SAME = (
     "started_at", "record_id", "status", "latency_ms", "ttft_ms", "first_event_ms",
     "first_visible_ms", "last_token_ms", "prepare_ms", "connect_ms", "wait_ms", "model_served",
-    "is_simulated", "finish_reason", "error_code", "passed",
+    "is_simulated", "finish_reason", "error_code", "passed", "counted_tokens",
 )  # fmt: skip
 BILL = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",

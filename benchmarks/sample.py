@@ -58,6 +58,7 @@ class Sample:
 
     `prepare_ms`, `connect_ms` (None: the connection was there already) and `wait_ms` (how late
     it left) came before. `error` is a sentence for a person. `passed` is None without checks.
+    `counted_tokens` are those of the text by our own count, None where that can't tell.
     """
 
     step: Step
@@ -79,6 +80,7 @@ class Sample:
     finish_reason: str = ""
     error_code: str = ""
     error: str = ""
+    counted_tokens: int | None = None
     passed: bool | None = None
     failed_checks: tuple[str, ...] = ()
     truth: Truth | None = None

@@ -21,6 +21,7 @@ from benchmarks import results
 from benchmarks.models import UNDER_WAY, BenchmarkRun, BenchmarkSample, BenchmarkShard, RunStatus
 from benchmarks.plan import Contender, Plan
 from benchmarks.plan_json import plan_to_json
+from benchmarks.result_rows import summary_rows, verdict_rows
 from benchmarks.rows import load, to_row
 from benchmarks.run import Run, Source
 from benchmarks.sample import Error, Sample
@@ -209,7 +210,7 @@ def finish(run_id: uuid.UUID) -> None:
     row.finished_at = timezone.now()
     run = load(row)
     row.environment = results.environment()
-    row.summary, row.verdicts = results.summary_rows(run), results.verdict_rows(run)
+    row.summary, row.verdicts = summary_rows(run), verdict_rows(run)
     far = [sample.step.order for sample in outlying(run.measured)]
     with transaction.atomic():
         row.save()

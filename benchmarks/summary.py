@@ -8,17 +8,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean, mean, median
 
+from benchmarks.estimates import Estimate, TooFew, mean_estimate, outliers, percentile_estimate
 from benchmarks.plan import Step
 from benchmarks.run import Run
 from benchmarks.sample import Sample
-from benchmarks.statistics import (
-    MINIMUM,
-    Estimate,
-    TooFew,
-    mean_estimate,
-    outliers,
-    percentile_estimate,
-)
+from benchmarks.statistics import MINIMUM
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +138,38 @@ def inter_token(samples: Iterable[Sample]) -> list[float]:
 def rates(samples: Iterable[Sample]) -> list[float]:
     """Output tokens a second."""
     return [rate for sample in samples if (rate := sample.tokens_per_s) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How many answers were held against their prompts' checks, and passed. A call that failed has
+    not. `cost_per_passed` is what all of them cost for each that passed: None if none did, or a
+    cost is not known."""
+
+    checked: int
+    passed: int
+    cost_per_passed: Decimal | None
+
+
+def checked(samples: Iterable[Sample]) -> Checked | None:
+    """None without any checks."""
+    held = [sample for sample in samples if sample.passed is not None]
+    if not held:
+        return None
+    passed = sum(bool(sample.passed) for sample in held)
+    costs = [cost for sample in held if (cost := sample.bill.cost_usd) is not None]
+    known = len(costs) == len(held) and passed
+    return Checked(len(held), passed, sum(costs, Decimal(0)) / passed if known else None)
+
+
+def tokens_told(samples: Iterable[Sample]) -> float | None:
+    """Tokens that the provider reported for its texts, by those that we count in them."""
+    both = [
+        (sample.visible_tokens, sample.counted_tokens)
+        for sample in samples
+        if sample.ok and sample.counted_tokens and sample.bill.usage_source == "reported"
+    ]
+    return sum(told for told, _ in both) / sum(count for _, count in both) if both else None
 
 
 def outlying(samples: Sequence[Sample]) -> list[Sample]:

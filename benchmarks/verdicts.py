@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from benchmarks.paired import Comparison, Conclusion, compare, judged
 from benchmarks.plan import Contender
 from benchmarks.run import Run
 from benchmarks.sample import Sample
-from benchmarks.statistics import Comparison, Conclusion, compare, judged
 from benchmarks.summary import HarnessError, harness_error
 
 LEAST_COST = 1e-9  # what the ledger can tell from nothing; ratios need more than 0

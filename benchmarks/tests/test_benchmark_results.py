@@ -10,7 +10,8 @@ import pytest
 from django.conf import settings
 
 from benchmarks.prompts import PROMPTS
-from benchmarks.results import BadOutput, destination, document, save
+from benchmarks.result_files import BadOutput, destination, save
+from benchmarks.results import document
 from benchmarks.sample import Truth
 from benchmarks.tests.samples import ANTHROPIC, OPENAI, STARTED, run_of, sample
 

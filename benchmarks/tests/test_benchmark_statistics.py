@@ -8,21 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.statistics import (
-    MINIMUM,
-    Comparison,
-    Conclusion,
-    Estimate,
-    TooFew,
-    compare,
-    holm,
-    judged,
-    mann_whitney,
-    mean_estimate,
-    outliers,
-    percentile_estimate,
-    signed_rank,
-)
+from benchmarks.estimates import Estimate, TooFew, mean_estimate, outliers, percentile_estimate
+from benchmarks.paired import Comparison, Conclusion, compare, judged, signed_rank
+from benchmarks.statistics import MINIMUM, holm
+from benchmarks.unpaired import mann_whitney
 
 # Depression scores of nine patients before and after (Hollander and Wolfe 1973, p. 29).
 BEFORE = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]

@@ -16,6 +16,7 @@ from benchmarks.results import document
 from benchmarks.sample import Sample, Truth
 from benchmarks.slo import Slo, read_slo
 from benchmarks.tests.samples import ANTHROPIC, GOOGLE, OPENAI, run_of, sample
+from benchmarks.tokens import count_tokens
 from benchmarks.verdicts import verdicts
 
 
@@ -97,3 +98,61 @@ def test_a_cell_of_the_csv_file_is_never_a_formula(tmp_path: Path) -> None:
     save_csv(path, run_of(sample(text='=HYPERLINK("x")')))
 
     assert "'=HYPERLINK" in path.read_text("utf-8")
+
+
+def test_what_a_right_answer_costs_is_what_all_of_them_cost() -> None:
+    right = [sample(cost="0.002", passed=True), sample(cost="0.002", run=2, passed=True)]
+    wrong = [sample(cost="0.001", run=3, passed=False, failed_checks=("exact 1",))]
+    run = run_of(*right, *wrong)
+
+    (entry,) = [row for row in document(run)["summary"] if row["prompt"] is None]
+    assert (entry["checked"], entry["passed"]) == (3, 2)
+    assert entry["cost_per_passed_usd"] == "0.002500000"
+    assert "checks: 2 of 3 passed, $0.002500 for each that did" in "\n".join(report.results(run))
+
+
+def test_more_tokens_than_the_text_has_are_told() -> None:
+    as_counted, twice = sample(counted_tokens=5), sample(GOOGLE, counted_tokens=2)
+
+    said = "\n".join(report.results(run_of(as_counted, twice)))
+    assert said.count("of the tokens that we count in its texts") == 1
+    assert "warning: 250% of the tokens" in said
+
+
+def test_a_sweep_tells_the_times_of_each_number_of_calls() -> None:
+    calls = [
+        replace(one, step=replace(one.step, level=level))
+        for level, time in ((1, 1.0), (16, 3.0))
+        for one in [sample(seconds=time)]
+    ]
+    run = run_of(*calls)
+    run.plan = replace(run.plan, levels=(1, 16))
+
+    lines = "\n".join(report.results(run)).split("CALLS AT A TIME")[1].splitlines()
+    assert [line.split() for line in lines[4:7]] == [
+        ["At", "a", "time", "Calls", "Failed", "Time", "(s)", "First", "(s)", "Tokens/s"],
+        ["1", "1", "0", "1.00", "0.500", "5"],
+        ["16", "1", "0", "3.00", "1.50", "2"],
+    ]
+
+
+def test_the_prices_that_were_used_are_told_with_their_source_and_day() -> None:
+    taken = sample()
+    bill = replace(taken.bill, unit_prices={"input_mtok": "0.15"}, price_source="genai-prices 1")
+
+    (row,) = document(run_of(replace(taken, bill=bill)))["prices"]
+    assert (row["provider"], row["price_source"]) == ("openai", "genai-prices 1")
+    assert (row["as_of"], row["unit_prices"]) == ("2025-01-17", {"input_mtok": "0.15"})
+
+
+def test_tokens_are_counted_in_english_only() -> None:
+    english = (
+        "When you type a password on a website that uses HTTPS, your browser and the server first "
+        "perform a TLS handshake. The server proves its identity with a certificate, and both "
+        "sides agree on a shared secret key."
+    )
+
+    counted = count_tokens(english)  # cl100k has 42
+    assert counted is not None and abs(counted - 42) <= 4
+    assert count_tokens("Die Hauptstadt von Frankreich ist Paris, wie jeder weiß. " * 5) is None
+    assert count_tokens("Paris") is None

@@ -19,7 +19,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks import report, results, store
+from benchmarks import report, result_files, results, store
 from benchmarks.baseline import BadBaseline, Baseline, load
 from benchmarks.budget import unpriced
 from benchmarks.changes import changes
@@ -31,6 +31,8 @@ from benchmarks.options import BadOption, add_options, wanted
 from benchmarks.plan import Contender, Plan
 from benchmarks.plan_json import plan_from_json
 from benchmarks.progress import progress_on
+from benchmarks.prompt_file import BadPrompts, read_prompts
+from benchmarks.prompts import PROMPTS, Prompt
 from benchmarks.rows import bare
 from benchmarks.run import Run, Source
 from benchmarks.simulator.server import SimulatorProcess
@@ -58,6 +60,7 @@ class Command(BaseCommand):
         if options["rate"] and options["concurrency"] != (1,):
             raise CommandError("--rate and --concurrency exclude each other.", returncode=USAGE)
         _refuse_unmigrated()
+        prompts = _prompts(options["prompts"])
         earlier = _resumed(options["resume"])
         path = _destination(options["output"])
         csv_path = _csv_destination(options["csv"])
@@ -67,7 +70,7 @@ class Command(BaseCommand):
             if not keys.selections:
                 raise CommandError(NO_KEYS, returncode=USAGE)
             baseline = _baseline(options["compare"], owner_id)
-            plan = plan_from_json(earlier.plan) if earlier else _plan(keys, options)
+            plan = plan_from_json(earlier.plan) if earlier else _plan(keys, prompts, options)
             plan = replace(plan, max_cost=options["max_cost"] or plan.max_cost)
             _refuse_unpriced(plan)
             _print(console, report.estimate(plan, earlier.done if earlier else 0))
@@ -134,15 +137,15 @@ def _refuse_unmigrated() -> None:
 
 def _destination(output: str) -> Path:
     try:
-        return results.destination(output, timezone.now())
-    except results.BadOutput as error:
+        return result_files.destination(output, timezone.now())
+    except result_files.BadOutput as error:
         raise CommandError(f"--output: {error}", returncode=USAGE) from None
 
 
 def _csv_destination(name: str | None) -> Path | None:
     try:
         return csv_destination(name) if name else None
-    except results.BadOutput as error:
+    except result_files.BadOutput as error:
         raise CommandError(f"--csv: {error}", returncode=USAGE) from None
 
 
@@ -193,10 +196,18 @@ def _user(name: str) -> Any:
     return user
 
 
-def _plan(keys: Keys, options: dict[str, Any]) -> Plan:
+def _prompts(name: str | None) -> tuple[Prompt, ...]:
+    try:
+        return read_prompts(Path(name)) if name else PROMPTS
+    except BadPrompts as error:
+        raise CommandError(f"--prompts: {error}", returncode=USAGE) from None
+
+
+def _plan(keys: Keys, prompts: tuple[Prompt, ...], options: dict[str, Any]) -> Plan:
     seed = options["seed"]
     return Plan(
         contenders=tuple(keys.selections),
+        prompts=prompts,
         seed=secrets.randbelow(2**32) if seed is None else seed,
         runs=options["runs"],
         warmup=options["warmup"],
@@ -218,7 +229,7 @@ def _execute(console: Console, row: BenchmarkRun, keys: Keys, plan: Plan, path: 
     except Exception:
         broken = store.run_of(row.pk)
         if broken.samples:
-            results.save(path, results.document(broken))
+            result_files.save(path, results.document(broken))
         raise
 
 
@@ -229,7 +240,7 @@ def _finish(
     if not run.samples:
         raise _nothing_measured(run)
     try:
-        saved, trouble = results.save(path, results.document(run)), ""
+        saved, trouble = result_files.save(path, results.document(run)), ""
     except OSError as error:
         saved, trouble = path, f"The results could not be saved to {path}: {error.strerror}."
     _print(console, report.results(run))
