@@ -12,7 +12,7 @@ export PORT
 
 run: setup
 	@$(PY) manage.py welcome
-	@$(PY) -m uvicorn byom.asgi:application --host 127.0.0.1 --port $(PORT) --no-server-header \
+	@$(PY) -m byom.serve byom.asgi:application --host 127.0.0.1 --port $(PORT) --no-server-header \
 		--timeout-graceful-shutdown 5
 
 setup: .venv/.installed

@@ -8,6 +8,7 @@
     ├── UnknownAddress
     ├── UnknownModel     asked for by name, and not in the list
     ├── BodyTooLarge
+    ├── BodyTooSlow
     ├── BadBody          not JSON, or it names no model
     ├── Untranslatable   a field that the model's own provider has no word for
     ├── WrongAddress     the model belongs to another dialect
@@ -82,6 +83,13 @@ class BodyTooLarge(GatewayError):
 
     status = 413
     code = "body_too_large"
+
+
+class BodyTooSlow(GatewayError):
+    """The request body did not come in time. Send it at once, or check the network."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class BadBody(GatewayError):

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from gateway.errors import BodyTooLarge, ClientGone
+from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from providers.http import MAX_BODY_BYTES
 
 Scope = MutableMapping[str, Any]
@@ -17,6 +17,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 T = TypeVar("T")
 
+IDLE_SECONDS = 30.0  # between two pieces of a body
+BODY_SECONDS = 300.0  # for all of it
 STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
@@ -45,14 +47,19 @@ class Exchange:
         return perf_counter() - self._begun - self._waited
 
     async def body(self) -> bytes:
-        """The whole request body. Raises BodyTooLarge and ClientGone."""
+        """The whole request body. Raises BodyTooLarge, BodyTooSlow and ClientGone."""
         start = perf_counter()
         try:
-            return await self._body()
+            async with asyncio.timeout(IDLE_SECONDS) as deadline:
+                return await self._body(deadline)
+        except TimeoutError:
+            raise BodyTooSlow from None
         finally:
             self._waited += perf_counter() - start
 
-    async def _body(self) -> bytes:
+    async def _body(self, deadline: asyncio.Timeout) -> bytes:
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + BODY_SECONDS
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
             raise _too_large()
@@ -68,6 +75,8 @@ class Exchange:
             if size > MAX_BODY_BYTES:
                 raise _too_large()
             more = message.get("more_body", False)
+            if more:
+                deadline.reschedule(min(loop.time() + IDLE_SECONDS, latest))
         return b"".join(chunks)
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:

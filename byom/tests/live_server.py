@@ -14,6 +14,8 @@ from typing import Any
 
 import uvicorn
 
+from byom.bounded_http import BoundedHttp
+
 PATIENCE = 20.0
 
 
@@ -25,6 +27,7 @@ def serve(app: Callable[..., Any]) -> Iterator[str]:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=BoundedHttp,
                 log_config=None,
                 access_log=False,
                 ws="none",

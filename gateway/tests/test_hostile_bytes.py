@@ -1,0 +1,219 @@
+"""Bytes that no client of good will sends, on real sockets to a real uvicorn worker.
+
+Whatever comes: no 500, no hang, nothing reaches a provider, and the server goes on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from benchmarks.simulator.server import SimulatorThread
+from credentials.tests.factories import CredentialFactory
+from gateway.tests.sdks import Place
+from gateway.tests.test_gateway import BODY, QUICK
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+
+PATIENCE = 5.0
+ASKED = json.dumps(BODY).encode()
+CHAT = b"POST /v1/chat/completions HTTP/1.1\r\n"
+
+
+class Line:
+    """A connection to the server, and what comes back on it."""
+
+    def __init__(self, place: Place) -> None:
+        self.token = place.token.encode()
+        where = urlsplit(place.url)
+        self.socket = socket.create_connection((where.hostname, where.port), timeout=PATIENCE)
+
+    def head(self, *lines: bytes) -> bytes:
+        quick = [f"{name}: {value}".encode() for name, value in QUICK.items()]
+        usual = [b"Host: byom", b"Authorization: Bearer " + self.token, *quick, *lines]
+        return CHAT + b"\r\n".join(usual) + b"\r\n\r\n"
+
+    def send(self, *pieces: bytes, pause: float = 0.0) -> None:
+        """The server may have hung up before the end: that is an answer too."""
+        try:
+            for piece in pieces:
+                self.socket.sendall(piece)
+                time.sleep(pause)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def answers(self) -> bytes:
+        """All until the server hangs up, or is silent after an answer. Fails where none comes."""
+        got = b""
+        while True:
+            try:
+                piece = self.socket.recv(65536)
+            except TimeoutError:
+                assert got, "the server said nothing and did not hang up"
+                return got
+            except ConnectionResetError:
+                return got
+            if not piece:
+                return got
+            got += piece
+            self.socket.settimeout(0.5)
+
+
+@pytest.fixture
+def line(simulator: SimulatorThread, place: Place, alice: User) -> Iterator[Line]:
+    CredentialFactory.create(owner=alice)
+    made = Line(place)
+    yield made
+    made.socket.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.exchange.IDLE_SECONDS", 0.3)
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+def test_a_request_that_comes_byte_by_byte_is_served(line: Line) -> None:
+    whole = line.head(b"Content-Length: %d" % len(ASKED)) + ASKED
+    line.send(*(whole[n : n + 1] for n in range(len(whole))))
+    assert status(line.answers()) == 200
+
+
+def test_a_chunked_body_is_served(line: Line) -> None:
+    chunks = (
+        b"%x\r\n%s\r\n" % (len(ASKED[n : n + 7]), ASKED[n : n + 7]) for n in range(0, len(ASKED), 7)
+    )
+    line.send(line.head(b"Transfer-Encoding: chunked"), *chunks, b"0\r\n\r\n")
+    assert status(line.answers()) == 200
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[b"-1"], [b"abc"], [b"1, 2"], [b"5", b"6"], [b"9" * 40], [b"+5"], [b"0x10"], [b""]],
+    ids=repr,
+)
+def test_a_length_that_is_none_reaches_nobody(
+    line: Line, simulator: SimulatorThread, lengths: list[bytes]
+) -> None:
+    line.send(line.head(*(b"Content-Length: " + length for length in lengths)), ASKED)
+    assert status(line.answers()) in (0, 400, 413)
+    assert not simulator.app.log
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [b"Content-Length: 4", b"Transfer-Encoding: chunked"],
+        [b"Transfer-Encoding: chunked", b"Content-Length: 4"],
+        [b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"],
+        [b"Transfer-Encoding: xchunked"],
+        [b"Transfer-Encoding : chunked"],
+        [b"Transfer-Encoding: identity, chunked", b"Content-Length: 4"],
+        [b"X: y\nContent-Length: 4"],
+    ],
+    ids=repr,
+)
+def test_no_second_request_is_smuggled_in_the_body_of_a_first(
+    line: Line, simulator: SimulatorThread, heads: list[bytes]
+) -> None:
+    inner = line.head(b"Content-Length: %d" % len(ASKED)) + ASKED
+    line.send(line.head(*heads), b"0\r\n\r\n" + inner)
+    answer = line.answers()
+    assert not simulator.app.log and b" 500 " not in answer
+    assert answer.count(b"HTTP/1.1 ") <= 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"zz\r\nx\r\n",
+        b"-1\r\n",
+        b"5\r\nab",
+        b"ffffffffffffffffff\r\n",
+        b"1;" + b"x" * 9000 + b"\r\na",
+    ],
+    ids=[*"abcde"],
+)
+def test_chunks_that_are_none_reach_nobody(
+    line: Line, simulator: SimulatorThread, body: bytes, impatient: None
+) -> None:
+    line.send(line.head(b"Transfer-Encoding: chunked"), body)
+    assert status(line.answers()) in (0, 400, 408, 413)
+    assert not simulator.app.log
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_limit(
+    line: Line, simulator: SimulatorThread, impatient: None
+) -> None:
+    line.send(line.head(b"Content-Length: 1000"), b"{")
+    answer = line.answers()
+    assert status(answer) == 408 and b"request_timeout" in answer
+    assert not simulator.app.log
+
+
+def test_a_compressed_body_is_not_unpacked(line: Line, simulator: SimulatorThread) -> None:
+    bomb = gzip.compress(b" " * 50_000_000 + ASKED)
+    line.send(line.head(b"Content-Encoding: gzip", b"Content-Length: %d" % len(bomb)), bomb)
+    assert status(line.answers()) == 400
+    assert not simulator.app.log
+
+
+@pytest.mark.parametrize("kind", ["one long", "many"])
+def test_headers_without_end_are_cut_off(line: Line, kind: str) -> None:
+    piece = b"x" * 65536 if kind == "one long" else b"X-A: b\r\n" * 8192
+    began = time.monotonic()
+    line.send(CHAT + b"X-Long: ", *[piece] * 64)
+    assert status(line.answers()) in (0, 400, 431)
+    assert time.monotonic() - began < PATIENCE
+
+
+def test_a_body_that_trickles_is_not_waited_for_for_ever(
+    line: Line, simulator: SimulatorThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.exchange.BODY_SECONDS", 0.3)
+    line.send(line.head(b"Content-Length: 1000"), *[b"{"] * 20, pause=0.03)
+    assert status(line.answers()) == 408
+
+
+def test_a_head_that_does_not_come_is_not_waited_for_for_ever(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("byom.bounded_http.HEAD_SECONDS", 0.2)
+    for begun in (b"", CHAT):
+        line = Line(Place(server, ""))
+        line.send(begun)
+        assert line.socket.recv(100) == b""
+        line.socket.close()
+
+
+@given(st.binary(max_size=300), st.lists(st.binary(max_size=40), max_size=5))
+@hypothesis_settings(
+    max_examples=60, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+def test_no_bytes_at_all_are_a_500(
+    simulator: SimulatorThread, place: Place, body: bytes, heads: list[bytes]
+) -> None:
+    line = Line(place)
+    line.socket.settimeout(0.3)
+    line.send(line.head(b"Content-Length: %d" % len(body), *heads), body)
+    with suppress(OSError):  # it has hung up already
+        line.socket.shutdown(socket.SHUT_WR)
+    answer = line.answers()
+    line.socket.close()
+    assert b"HTTP/1.1 5" not in answer
+    assert not simulator.app.log
