@@ -146,7 +146,7 @@ def test_no_second_request_is_smuggled_in_the_body_of_a_first(
         b"ffffffffffffffffff\r\n",
         b"1;" + b"x" * 9000 + b"\r\na",
     ],
-    ids=[*"abcde"],
+    ids=["no number", "negative", "cut off", "huge", "long extension"],
 )
 def test_chunks_that_are_none_reach_nobody(
     line: Line, simulator: SimulatorThread, body: bytes, impatient: None
