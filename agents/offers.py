@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from credentials.errors import CredentialError
 from credentials.models import LLMCredential
 from providers import registry
 from providers.vocabulary import Usage
-from usage.known_models import priced_models
+from usage.known_models import can_chat, known_models, priced
 from usage.prices import Price, price_of
 from usage.templatetags.usage_format import usd
 
@@ -64,6 +64,7 @@ class Offer:
     key: str
     simulated: bool
     usual: ModelOffer
+    selection: Selection = field(repr=False)
 
     def choice(self) -> dict[str, Any]:
         """The arguments of `create_session` that stand for this offer."""
@@ -104,10 +105,18 @@ def models_on_offer(found: Iterable[Offer]) -> list[ModelOffer]:
     known = [
         _model_offer(provider, model, price)
         for provider in dict.fromkeys(each.provider for each in usual)
-        for model, price in priced_models(provider, TYPICAL, now)
+        for model, price in priced(provider, known_models(provider), TYPICAL, now)
     ]
     by_name = {(each.provider, each.model): each for each in [*usual, *known]}
     return sorted(by_name.values(), key=lambda each: (_rank(each.provider), each.model))
+
+
+def listed_on_offer(offer: Offer, names: Iterable[str]) -> list[ModelOffer]:
+    """Those of the names, which the offer's provider has listed, that can be chatted with."""
+    provider = offer.usual.provider
+    chatting = (name for name in names if can_chat(provider, name))
+    found = priced(provider, chatting, TYPICAL, timezone.now())
+    return [_model_offer(provider, model, price) for model, price in found]
 
 
 def _rank(provider: str) -> int:
@@ -146,6 +155,7 @@ def _offer(selection: Selection, value: str, group: str, key: str) -> Offer:
         key=key,
         simulated=selection.payer.is_simulated,
         usual=_model_offer(provider, model, price),
+        selection=selection,
     )
 
 

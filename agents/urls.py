@@ -6,6 +6,7 @@ app_name = "agents"
 urlpatterns = [
     path("", views.sessions, name="list"),
     path("new/", views.session_new, name="new"),
+    path("models/", views.offered_models, name="models"),
     path("policy/", policy_views.policy, name="policy"),
     path("tool-servers/", tool_views.servers, name="tool-servers"),
     path("tool-servers/<uuid:pk>/", tool_views.server, name="tool-server"),

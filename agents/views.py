@@ -17,12 +17,17 @@ from agents.clients import SelectionError
 from agents.errors import SessionError
 from agents.events import event_stream
 from agents.forms import ChangeSessionForm, MessageForm, SearchForm, SessionForm
+from agents.model_lists import listed_models
 from agents.models import AgentSession, SessionStatus
+from agents.offers import listed_on_offer, offers
 from agents.services import cancel_turn, delete_session
 from agents.turns import TURN_ERRORS, begin_turn, whole_turn
 from byom.errors import own_error_body
 from credentials.errors import CredentialError
+from credentials.vault import Unreadable
 from providers import registry
+from providers.errors import ProviderError
+from usage.admission import NotAdmitted
 from usage.models import PaidBy, Surface
 
 PAGE_SIZE = 25
@@ -46,6 +51,21 @@ def session_new(request: HttpRequest) -> HttpResponse:
         return redirect("agents:chat", pk=session.pk)
     context = {"form": form, "picker": form.picker}
     return render(request, "agents/new.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def offered_models(request: HttpRequest) -> JsonResponse:
+    """For the picker: the models that an offer's key reaches, as its provider lists them now."""
+    wanted = request.POST.get("offer", "")
+    offer = next((each for each in offers(request.user) if each.value == wanted), None)
+    if offer is None:
+        return JsonResponse({"detail": "This key is not on offer.", "code": "invalid"}, status=400)
+    try:
+        names = async_to_sync(listed_models)(request.user, offer.selection)
+    except (ProviderError, NotAdmitted, Unreadable) as error:
+        return JsonResponse(own_error_body(error), status=error.status)
+    return JsonResponse({"models": [each.shown() for each in listed_on_offer(offer, names)]})
 
 
 @login_required

@@ -4,7 +4,7 @@ what staff have entered."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
 
 from providers import registry
@@ -22,16 +22,30 @@ _OTHER_KINDS = re.compile(
 
 
 def known_models(provider: str) -> list[str]:
-    """Names of the provider's own chat models, as calls write them, that are not withdrawn."""
+    """Names of the provider's chat models, as calls write them, that are not withdrawn."""
     row = registry.get(provider)
     entered = PriceOverride.objects.filter(provider=provider).values_list("model", flat=True)
-    listed = _listed(row.pricing_id or "", row.model_prefixes)
+    listed = (
+        model.id
+        for each in current().snapshot.providers
+        if each.id == row.pricing_id
+        for model in each.models
+        if not model.deprecated and can_chat(provider, model.id)
+    )
     return sorted({*entered, *listed, *filter(None, [row.default_model])})
 
 
-def priced_models(provider: str, usage: Usage, at: datetime) -> list[tuple[str, Price]]:
-    """Each of `known_models` with what `usage` costs on it. Reads the database twice, however
-    many they are."""
+def can_chat(provider: str, model: str) -> bool:
+    """As far as the name tells: a model of the provider's own, and not of another kind."""
+    prefixes = registry.get(provider).model_prefixes
+    return (not prefixes or model.startswith(prefixes)) and not _OTHER_KINDS.search(model)
+
+
+def priced(
+    provider: str, names: Iterable[str], usage: Usage, at: datetime
+) -> list[tuple[str, Price]]:
+    """Each of the models with what `usage` costs on it. Reads the database once for them all, and
+    once more for each whose price staff have entered."""
     entered = set(PriceOverride.objects.filter(provider=provider).values_list("model", flat=True))
     prices = current()
     return [
@@ -41,13 +55,5 @@ def priced_models(provider: str, usage: Usage, at: datetime) -> list[tuple[str, 
             if name in entered
             else by_list(prices, provider, [name], usage, at),
         )
-        for name in known_models(provider)
+        for name in names
     ]
-
-
-def _listed(pricing_id: str, prefixes: tuple[str, ...]) -> Iterator[str]:
-    providers = (each for each in current().snapshot.providers if each.id == pricing_id)
-    for model in (model for each in providers for model in each.models):
-        is_own = not prefixes or model.id.startswith(prefixes)
-        if is_own and not model.deprecated and not _OTHER_KINDS.search(model.id):
-            yield model.id

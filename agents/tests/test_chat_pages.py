@@ -128,6 +128,32 @@ def test_a_model_without_a_price_says_so(member: Client, alice: User, simulator:
     assert (found["prices"], found["turn"]) == ("no price", "")
 
 
+def test_a_provider_is_asked_what_a_key_reaches_and_each_model_has_its_price(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    key = CredentialFactory.create(owner=alice, provider="openai_compatible", model_name="llama")
+    answers = [member.post("/chat/models/", {"offer": f"key:{key.pk}"}) for _ in range(2)]
+
+    found = {each["model"]: each["prices"] for each in answers[0].json()["models"]}
+    assert found["gpt-4o-mini"] == "no price" and not [name for name in found if "embed" in name]
+    assert answers[1].json() == answers[0].json()
+    record = UsageRecord.objects.get()  # asked once
+    assert (record.status, record.credential_id, record.cost_usd) == ("ok", key.pk, Decimal(0))
+
+
+def test_a_provider_that_can_not_be_asked_is_said(
+    member: Client, alice: User, bob: User, simulator: Any
+) -> None:
+    key = CredentialFactory.create(owner=alice, key="sk-sim-403-1234567890")
+    refused = member.post("/chat/models/", {"offer": f"key:{key.pk}"})
+    foreign = CredentialFactory.create(owner=bob)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    assert UsageRecord.objects.get().error_code == "permission_denied"
+    assert member.post("/chat/models/", {"offer": f"key:{foreign.pk}"}).status_code == 400
+    assert member.post("/chat/models/").status_code == 400
+
+
 def test_keys_that_can_not_be_used_now_are_named(member: Client, alice: User) -> None:
     key = CredentialFactory.create(owner=alice, label="Spent")
     quarantine(key.pk, "No credit.")

@@ -176,6 +176,24 @@ def test_a_model_is_found_and_picked_by_keyboard(user: User, page: Page) -> None
 
 
 @pytest.fixture
+def own_server(user: User) -> None:
+    CredentialFactory.create(
+        owner=user, provider="openai_compatible", label="At home", model_name="llama"
+    )
+
+
+def test_the_models_of_an_own_server_are_asked_for(own_server: None, page: Page) -> None:
+    page.goto("/chat/new/")
+    page.get_by_role("radio", name="At home").check()
+    page.get_by_role("combobox", name="Model").click()
+    option = page.get_by_role("option", name="gpt-4.1-mini")
+    expect(option).to_contain_text("no price")
+    expect(page.locator("#list-source")).to_contain_text("As the provider lists them")
+    option.click()
+    expect(page.get_by_role("combobox", name="Model")).to_have_value("gpt-4.1-mini")
+
+
+@pytest.fixture
 def slow_key(user: User) -> None:
     CredentialFactory.create(owner=user, key="sk-sim-slow-1234567890", is_default=True)
 

@@ -1,5 +1,6 @@
 // The field for a model as a combobox with prices (https://www.w3.org/WAI/ARIA/apg/patterns/combobox/),
-// for the provider of the chosen key. Without this file the browser's own list is there.
+// for the provider of the chosen key: those that are known here, then those that the provider lists
+// for the key when it is asked. Without this file the browser's own list is there.
 
 const MOST = 200;
 const field = document.querySelector(".picker");
@@ -11,6 +12,8 @@ function setUp() {
   const list = field.querySelector("[role=listbox]");
   const picked = document.getElementById("picked");
   const keys = [...document.querySelectorAll("input[name=offer]")];
+  const source = document.getElementById("list-source");
+  const listed = new Map(); // by key: what its provider has said, or null while it is asked
   let shown = [];
   let active = -1;
 
@@ -20,7 +23,7 @@ function setUp() {
   })) box.setAttribute(name, value);
   tell();
 
-  box.addEventListener("input", () => { open(box.value); tell(); });
+  box.addEventListener("input", () => { ask(chosenKey()); open(box.value); tell(); });
   box.addEventListener("click", browse);
   box.addEventListener("blur", close);
   box.addEventListener("keydown", (event) => {
@@ -46,8 +49,27 @@ function setUp() {
   for (const key of keys) {
     key.addEventListener("change", () => {
       if (box.value && !offered().some(({ model }) => model === box.value) && known(box.value)) box.value = "";
+      source.textContent = "";
       tell();
     });
+  }
+
+  // Once for each key: of a server of one's own nothing is known here, of others not all is.
+  async function ask(key) {
+    if (!key?.value || listed.has(key.value)) return;
+    listed.set(key.value, null);
+    source.textContent = "Asking the provider what this key reaches…";
+    const body = new FormData();
+    body.set("offer", key.value);
+    body.set("csrfmiddlewaretoken", box.form.elements.csrfmiddlewaretoken.value);
+    const answer = await fetch(field.dataset.ask, { method: "POST", body })
+      .then((response) => response.json())
+      .catch(() => ({ detail: "The server did not answer." }));
+    if (answer.models?.length) listed.set(key.value, answer.models);
+    if (key !== chosenKey()) return;
+    source.textContent = answer.models ? "As the provider lists them for this key." : `Not asked: ${answer.detail}`;
+    if (document.activeElement === box) known(box.value.trim()) ? browse() : open(box.value);
+    tell();
   }
 
   function chosenKey() {
@@ -55,16 +77,19 @@ function setUp() {
   }
 
   function offered() {
+    const live = listed.get(chosenKey()?.value);
+    if (live) return live;
     const provider = chosenKey()?.dataset.provider;
     return models.filter((each) => !provider || each.provider === provider);
   }
 
   function known(model) {
-    return models.some((each) => each.model === model);
+    return [...models, ...offered()].some((each) => each.model === model);
   }
 
   // Beside one that is picked all others are shown, or nobody could find them again.
   function browse() {
+    ask(chosenKey());
     open(known(box.value.trim()) ? "" : box.value);
     active = shown.findIndex(({ model }) => model === box.value.trim());
     mark();

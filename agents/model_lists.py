@@ -1,0 +1,91 @@
+"""The models that a key reaches, as its provider lists them. Each key is asked once a minute at
+most; answers are kept in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from agents.clients import Selection
+from credentials.vault import Unreadable
+from providers import registry
+from providers.errors import CallTimeout, ProviderError
+from providers.http import http_client
+from providers.vocabulary import Usage
+from usage.admission import admit
+from usage.ledger import Caller, OpenCall
+from usage.models import Status, Surface, UsageSource
+
+KEPT_SECONDS = 60.0
+TIME_LIMIT = 10.0  # seconds
+MOST_KEPT = 1000
+
+Key = tuple[str, uuid.UUID | None, str]
+_kept: dict[Key, tuple[float, tuple[str, ...]]] = {}
+
+
+async def listed_models(user: Any, selection: Selection) -> tuple[str, ...]:
+    """One call to the provider, in the books like any other, and free of charge. Raises
+    ProviderError, NotAdmitted and vault.Unreadable."""
+    key = _key(selection)
+    until, names = _kept.get(key, (0.0, ()))
+    if until < time.monotonic():
+        names = await _ask(Caller(surface=Surface.AGENT, user_id=user.pk), selection)
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
+        _kept[key] = time.monotonic() + KEPT_SECONDS, names
+    return names
+
+
+def _key(selection: Selection) -> Key:
+    """What decides on the answer: a new key or address of a credential is asked anew."""
+    credential = selection.credential
+    fingerprint = credential.fingerprint if credential else ""
+    pk = credential.pk if credential else None
+    return selection.provider, pk, f"{fingerprint} {selection.base_url}"
+
+
+async def _ask(caller: Caller, selection: Selection) -> tuple[str, ...]:
+    call = OpenCall(caller, replace(selection.payer, model=""))
+    call.operation = "list_models"
+    await sync_to_async(admit)(call, None)
+    call.begin()
+    error: ProviderError | Unreadable | None = None
+    status = Status.ERROR
+    try:
+        async with http_client() as http, asyncio.timeout(TIME_LIMIT):
+            names = tuple(await selection.client(http).models())
+        status = Status.OK
+    except (ProviderError, Unreadable) as failure:
+        error = failure
+    except TimeoutError:
+        error = CallTimeout(registry.label(selection.provider))
+    except asyncio.CancelledError:
+        status = Status.CANCELLED
+        raise
+    finally:
+        call.stop()
+        await asyncio.shield(_settle(call, status, error))
+    if error:
+        raise error
+    return names
+
+
+async def _settle(call: OpenCall, status: Status, error: ProviderError | Unreadable | None) -> None:
+    settle = partial(
+        call.settle,
+        status=status,
+        usage=Usage(),
+        usage_source=UsageSource.REPORTED,
+        error_code=error.code if error else "",
+        reason=str(error) if error else "",
+        request_id=getattr(error, "request_id", ""),
+        is_free=True,
+    )
+    await sync_to_async(settle)()
