@@ -6,7 +6,7 @@ Bucket `n` ends at `GROWTH ** n` milliseconds, so that a percentile is off by le
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 GROWTH = 1.1
 
@@ -23,13 +23,23 @@ def add(counts: dict[str, int], more: Mapping[str, int]) -> None:
         counts[number] = counts.get(number, 0) + count
 
 
-def percentile(counts: Mapping[str, int], percent: float) -> float | None:
-    """Milliseconds that `percent` of the durations do not exceed (nearest rank); None of none."""
-    rank = math.ceil(sum(counts.values()) * percent / 100)
+def merged(histograms: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    if len(histograms) == 1:
+        return histograms[0]
+    counts: dict[str, int] = {}
+    for histogram in histograms:
+        add(counts, histogram)
+    return counts
+
+
+def percentiles(counts: Mapping[str, int], *percents: float) -> Iterator[float | None]:
+    """Milliseconds that so many percent (the least first) of the durations do not exceed (nearest
+    rank); None of none."""
+    wanted = [math.ceil(sum(counts.values()) * percent / 100) for percent in percents]
     below = 0
-    for number in sorted(counts, key=int):
-        if below + counts[number] >= rank > 0:
-            inside = (rank - below - 0.5) / counts[number]
-            return float(GROWTH ** (int(number) - 1 + inside))
-        below += counts[number]
-    return None
+    for number, count in sorted((int(number), count) for number, count in counts.items()):
+        while wanted and below + count >= wanted[0] > 0:
+            inside = (wanted.pop(0) - below - 0.5) / count
+            yield float(GROWTH ** (number - 1 + inside))
+        below += count
+    yield from (None for _ in wanted)

@@ -19,7 +19,7 @@ from credentials.models import AccessToken, LLMCredential
 from providers import registry
 from usage.cells import FIGURES, PLAIN, Cell
 from usage.daily import DailyUsage, Dimension
-from usage.histograms import percentile
+from usage.histograms import merged, percentiles
 from usage.models import PaidBy, Surface
 from usage.waiting import Waiting, waiting_of
 
@@ -79,18 +79,19 @@ class Group:
 
 
 def figures(cells: Iterable[Cell]) -> Figures:
-    whole = Cell()
-    for cell in cells:
-        whole.add(cell)
-    ended = whole.calls - whole.cancelled
+    parts = list(cells)
+    sums: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in PLAIN}
+    ended = sums["calls"] - sums["cancelled"]
+    whole, p95, p99 = percentiles(merged([part.latency for part in parts]), 50, 95, 99)
+    first_token, first_token_p95 = percentiles(merged([part.first_token for part in parts]), 50, 95)
     return Figures(
-        **{name: getattr(whole, name) for name in PLAIN},
-        success_rate=1 - whole.failed / ended if ended else None,
-        latency_p50=percentile(whole.latency, 50),
-        latency_p95=percentile(whole.latency, 95),
-        latency_p99=percentile(whole.latency, 99),
-        first_token_p50=percentile(whole.first_token, 50),
-        first_token_p95=percentile(whole.first_token, 95),
+        **sums | {"cost_usd": Decimal(sums["cost_usd"])},
+        success_rate=1 - sums["failed"] / ended if ended else None,
+        latency_p50=whole,
+        latency_p95=p95,
+        latency_p99=p99,
+        first_token_p50=first_token,
+        first_token_p95=first_token_p95,
     )
 
 

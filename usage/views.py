@@ -86,10 +86,11 @@ def records(request: HttpRequest) -> HttpResponse:
         cursor = Cursor.parse(text) if (text := request.GET.get("cursor")) else None
     except BadCursor as error:
         raise Http404 from error
-    page = page_of(form.records().select_related("credential", "user"), cursor, CALLS_PER_PAGE)
+    rows, everyone = form.records().defer("unit_prices"), form.is_valid() and form.everyone_asked
+    page = page_of(rows.select_related("user") if everyone else rows, cursor, CALLS_PER_PAGE)
     context = {
         "form": form,
-        "everyone": form.is_valid() and form.everyone_asked,
+        "everyone": everyone,
         "page": page,
         "query": _query(request, cursor=None),
         "older": _query(request, cursor=str(page.older)) if page.older else "",

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -38,7 +39,13 @@ class Database:
     folder: Path
     connect: Callable[[], Any]
 
-    def start(self, ring: str, *command: str, **pipes: Any) -> subprocess.Popen[str]:
+    def start(
+        self,
+        ring: str,
+        *command: str,
+        variables: Mapping[str, str] = MappingProxyType({}),
+        **pipes: Any,
+    ) -> subprocess.Popen[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "BYOM_VAR_DIR": str(self.folder),
@@ -46,6 +53,7 @@ class Database:
             "DATABASE_URL": self.url,
             "BYOM_ENCRYPTION_KEYS": ring,
             "BYOM_PROOF_USERS": USERS,
+            **variables,
         }
         return subprocess.Popen(
             [sys.executable, *command], env=environment, cwd=settings.BASE_DIR, text=True, **pipes

@@ -6,6 +6,7 @@ test compares the two.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from django import template
@@ -15,6 +16,7 @@ from providers import registry
 register = template.Library()
 
 SIGNIFICANT_DIGITS = 3
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 @register.filter
@@ -45,6 +47,13 @@ def duration(milliseconds: float | None) -> str:
 @register.filter
 def count(number: int | None) -> str:
     return f"{number or 0:,}"
+
+
+@register.filter
+def moment(at: datetime) -> str:
+    """`14 Mar 2026, 23:59 UTC`. The `date` filter takes twenty times as long."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {MONTHS[at.month - 1]} {at:%Y, %H:%M} UTC"
 
 
 @register.filter

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from usage import outbox
 from usage.daily import EVERYONE, DailyUsage, Dimension, PendingRollup
-from usage.histograms import bucket, percentile
+from usage.histograms import bucket, percentiles
 from usage.models import Status, UsageRecord
 from usage.rollups import fold_ids, rebuild, roll_up
 from usage.waiting import Waiting, waiting_of
@@ -233,10 +233,15 @@ def test_percentiles_of_merged_histograms_are_within_five_percent() -> None:
     for value in values:
         counts[bucket(value)] = counts.get(bucket(value), 0) + 1
 
-    for percent in (50, 95, 99):
-        exact = values[int(len(values) * percent / 100) - 1]
-        assert percentile(counts, percent) == pytest.approx(exact, rel=0.05)
+    exact = [values[int(len(values) * percent / 100) - 1] for percent in (50, 95, 99)]
+    assert list(percentiles(counts, 50, 95, 99)) == pytest.approx(exact, rel=0.05)
 
 
 def test_nothing_measured_has_no_percentile() -> None:
-    assert percentile({}, 50) is None
+    assert list(percentiles({}, 50, 95)) == [None, None]
+
+
+def test_one_duration_is_every_percentile() -> None:
+    p50, p99 = percentiles({"60": 1}, 50, 99)
+
+    assert p50 == p99 == pytest.approx(1.1**59.5)

@@ -1,0 +1,149 @@
+"""What holds when it matters, shown on servers of their own: one is killed under load, two share
+a budget. Real processes, databases and HTTP; only the provider is the simulator.
+
+`pytest -s` prints what each saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from benchmarks.simulator.server import SimulatorProcess
+from credentials.tests.test_rotation_killed import K1, PATIENCE, Database, database, wait_for
+from gateway.tests.under_load import KINDS, PACE, QUESTION, TOKENS
+
+__all__ = ["database"]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+CLIENTS = 6  # of each kind
+ANSWERS = 40  # of each kind, before the server is killed
+ROOM, CALLS = 10, 64
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    with SimulatorProcess(["--ttft-ms", "30", "--itl-ms", "0.2"]) as simulator:
+        yield simulator.url
+
+
+@contextmanager
+def server(database: Database, provider: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Its address and its process, once it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = ("-m", "uvicorn", "byom.asgi:application", "--port", str(port), "--no-access-log")
+    limits = {
+        "BYOM_SIMULATOR_URL": provider,
+        "BYOM_CALLS_PER_MINUTE": "1000000",
+        "BYOM_CONCURRENT_CALLS": str(CALLS),
+        "BYOM_LOG_LEVEL": "ERROR",
+    }
+    log = (database.folder / f"server-{port}.log").open("w")
+    with log, database.start(K1, *command, variables=limits, stdout=log, stderr=log) as process:
+        try:
+            wait_for(lambda: process.poll() is None and _listens(port))
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@asynccontextmanager
+async def program(url: str, token: str) -> AsyncIterator[httpx2.AsyncClient]:
+    most = httpx2.Limits(max_connections=100)
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(
+        base_url=url, headers=headers, timeout=PATIENCE, limits=most, trust_env=False
+    ) as http:
+        yield http
+
+
+def worked(database: Database, *command: str) -> Any:
+    return json.loads(database.run(K1, "-m", "gateway.tests.proof_worker", *command))
+
+
+async def killed_under_load(
+    url: str, token: str, process: subprocess.Popen[str], log: Path
+) -> Counter[str]:
+    """How many answers of each kind were received whole before the server was gone."""
+    received: Counter[str] = Counter()
+    with log.open("a", buffering=1) as file:
+
+        def told(kind: str, call_id: str) -> None:
+            file.write(call_id + "\n")
+            received[kind] += 1
+            if all(received[each] >= ANSWERS for each in KINDS):
+                process.kill()
+
+        async with program(url, token) as http:
+            calls = [
+                call(http, lambda call_id, kind=kind: told(kind, call_id))  # type: ignore[misc]
+                for kind, call in KINDS.items()
+                for _ in range(CLIENTS)
+            ]
+            async with asyncio.timeout(PATIENCE):
+                ends = await asyncio.gather(*calls, return_exceptions=True)
+    gone = [end for end in ends if isinstance(end, httpx2.TransportError)]
+    assert gone == ends, "a call ended otherwise than by the server's death"
+    return received
+
+
+async def test_a_server_killed_under_load_has_a_row_for_every_answer_that_was_received(
+    database: Database, provider: str, tmp_path: Path
+) -> None:
+    token, log = worked(database, "seed", "100000")["token"], tmp_path / "received.log"
+    with server(database, provider) as (url, process):
+        received = await killed_under_load(url, token, process, log)
+    with server(database, provider) as (url, _):  # it starts again, and all places are free
+        answers = await at_once([url], token)
+    found = worked(database, "verify", str(log))
+
+    print(f"\nreceived {dict(received)}; then: {found}")
+    assert answers == {200: CALLS}
+    assert (found["without_row"], found["held"], found["reserved"], found["running"]) == (0,) * 4
+    assert found["left"] > 0, "nothing was under way when it was killed: no proof"
+    assert found["spent_as_the_ledger"]
+    assert found["rows"] == found["rolled_up"] >= found["received"] + CALLS
+
+
+async def at_once(urls: list[str], token: str) -> Counter[int]:
+    """CALLS calls, shared out among servers: how many ended with which status."""
+    slowly = {**PACE, "x-sim-ttft-ms": "500"}
+    async with program(urls[0], token) as http:
+        calls = [
+            http.post(f"{urls[n % len(urls)]}/v1/chat/completions", json=QUESTION, headers=slowly)
+            for n in range(CALLS)
+        ]
+        answers = await asyncio.gather(*calls)
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert all(answer.json()["usage"]["completion_tokens"] == TOKENS for answer in served)
+    return Counter(answer.status_code for answer in answers)
+
+
+async def test_64_calls_to_two_servers_get_no_further_than_a_budget_for_10(
+    database: Database, provider: str, tmp_path: Path
+) -> None:
+    token, log = worked(database, "seed", str(ROOM))["token"], tmp_path / "received.log"
+    log.touch()
+    with server(database, provider) as (one, _), server(database, provider) as (two, _):
+        answers = await at_once([one, two], token)
+    found = worked(database, "verify", str(log))
+
+    print(f"\nanswers {dict(answers)}; then: {found}")
+    assert answers == {200: ROOM, 429: CALLS - ROOM}
+    assert found["within_limit"] and found["spent_as_the_ledger"]
+    assert (found["left"], found["held"], found["reserved"], found["rows"]) == (0, 0, 0, ROOM)
