@@ -5,8 +5,11 @@ The simulator is the one stand-in of the project, and it is a real HTTP server.
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from rest_framework.test import APIClient
 
     from benchmarks.simulator.server import SimulatorThread
+    from byom.tests.databases import Database
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +55,36 @@ def simulator(simulator_thread: SimulatorThread, settings: Any) -> SimulatorThre
     simulator_thread.app.log.clear()
     settings.SIMULATOR_URL = simulator_thread.url
     return simulator_thread
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from byom.tests.databases import migrate, of_sqlite
+
+    file = tmp_path_factory.mktemp("migrated") / "migrated.sqlite3"
+    migrate(of_sqlite(file))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the file has all of it
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from byom.tests.databases import created, migrate, of_postgres
+
+    with created() as name:
+        migrate(of_postgres(name, tmp_path_factory.mktemp("migrated")))
+        yield name
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database for processes of the test's own, of each kind."""
+    from byom.tests import databases
+
+    copy = getattr(databases, f"copy_of_{request.param}")
+    with copy(request.getfixturevalue(f"migrated_{request.param}"), tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

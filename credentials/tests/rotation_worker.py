@@ -37,7 +37,6 @@ def first_key(number: int) -> str:
 
 
 def seed() -> None:
-    call_command("migrate", verbosity=0)
     ensure_canaries()
     users = User.objects.bulk_create(User(username=f"user{n}") for n in range(USERS))
     rows = []

@@ -17,7 +17,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "byom.settings")
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db.models import Sum  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -36,14 +35,14 @@ from usage.summary import totals_of  # noqa: E402
 
 
 def seed(calls: str) -> dict[str, Any]:
-    """Alice with a key, a token and a hard budget for so many calls."""
-    call_command("migrate", verbosity=0)
+    """Alice with a key and a token, and hard budgets for so many calls: hers, and everyone's."""
     alice = User.objects.create_user("alice")
     add_credential(owner=alice, provider="openai", api_key="sk-sim-ok-1234567890")
     _, token = AccessToken.issue(user=alice, name="program")
     cost = most_that_it_costs("openai", QUESTION["model"], ceiling(QUESTION), timezone.now())
     assert cost is not None
-    Budget.objects.create(name="Lunch", user=alice, limit_units=int(calls) * nano_usd(cost))
+    for user in (alice, None):
+        Budget.objects.create(name="Lunch", user=user, limit_units=int(calls) * nano_usd(cost))
     return {"token": token}
 
 
@@ -59,14 +58,14 @@ def verify(log: str) -> dict[str, Any]:
     roll_up()
     rows = {str(pk) for pk in UsageRecord.objects.values_list("pk", flat=True)}
     spent = UsageRecord.objects.aggregate(cost=Sum("cost_usd"))["cost"]
-    budget = Budget.objects.get()
+    all_budgets = Budget.objects.all()
     return found | {
         "rows": len(rows),
         "without_row": len(received - rows),
         "held": Reservation.objects.count(),
-        "reserved": budget.reserved_units,
-        "spent_as_the_ledger": budget.spent_units == nano_usd(spent),
-        "within_limit": budget.spent_units <= budget.limit_units,
+        "reserved": sum(budget.reserved_units for budget in all_budgets),
+        "spent_as_the_ledger": all(b.spent_units == nano_usd(spent) for b in all_budgets),
+        "within_limit": all(budget.spent_units <= budget.limit_units for budget in all_budgets),
         "running": AgentSession.objects.filter(status=SessionStatus.RUNNING).count(),
         "rolled_up": totals_of(0).calls,
     }

@@ -20,13 +20,12 @@ import httpx2
 import pytest
 
 from benchmarks.simulator.server import SimulatorProcess
-from credentials.tests.test_rotation_killed import K1, PATIENCE, Database, database, wait_for
+from byom.tests.databases import K1, PATIENCE, Database, wait_for
 from gateway.tests.under_load import KINDS, PACE, QUESTION, TOKENS
 
-__all__ = ["database"]
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-CLIENTS = 6  # of each kind
-ANSWERS = 40  # of each kind, before the server is killed
+CLIENTS = 4  # of each kind
+ANSWERS = 15  # of each kind, before the server is killed
 ROOM, CALLS = 10, 64
 
 
