@@ -45,7 +45,7 @@ lint: .venv/.installed-dev
 	$(PY) .ci/check_deploy.py
 
 test-sqlite: .venv/.installed-dev browser
-	$(PY) -m pytest -n 2 --quiet
+	$(PY) -m pytest -n 2 --quiet -m 'not proof'
 
 # What depends on the database, once more on PostgreSQL, when one answers.
 POSTGRES_TEST_URL ?= postgres://postgres@127.0.0.1:5432/postgres
@@ -58,6 +58,10 @@ test-postgres: .venv/.installed-dev
 # The snippets of docs/howto/use-with-….md, in environments of their own (some minutes and a gigabyte, once).
 clients: .venv/.installed-dev
 	$(PY) -m pytest gateway/tests/clients -m clients --quiet
+
+# What takes minutes to show: servers killed under load, on SQLite and PostgreSQL. It prints what it saw.
+proofs: .venv/.installed-dev
+	$(PY) -m pytest --quiet --capture no -m proof
 
 # The browser tests drive Debian's Chromium; without one they are skipped, and say so.
 browser:

@@ -101,6 +101,7 @@ async def killed_under_load(
     return received
 
 
+@pytest.mark.proof
 async def test_a_server_killed_under_load_has_a_row_for_every_answer_that_was_received(
     database: Database, provider: str, tmp_path: Path
 ) -> None:
