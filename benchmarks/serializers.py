@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
-from benchmarks.models import BenchmarkRun, BenchmarkSample
+from benchmarks.models import BenchmarkRun, BenchmarkSample, BenchmarkSchedule
 
 
 class RunListSerializer(serializers.ModelSerializer[BenchmarkRun]):
@@ -12,18 +14,23 @@ class RunListSerializer(serializers.ModelSerializer[BenchmarkRun]):
 
     class Meta:
         model = BenchmarkRun
-        fields = ("id", "status", "is_simulated", "contenders", "started_at", "finished_at")
+        fields = (
+            "id", "status", "done", "total", "is_simulated", "contenders", "schedule_id",
+            "created_at", "started_at", "finished_at",
+        )  # fmt: skip
         read_only_fields = fields
 
 
 class RunSerializer(serializers.ModelSerializer[BenchmarkRun]):
-    """`plan`, `environment`, `summary` and `verdicts` as in the JSON file of `schema_version`."""
+    """`plan`, `environment`, `summary` and `verdicts` as in the JSON file of `schema_version`; the
+    last three are empty until the run is over."""
 
     class Meta:
         model = BenchmarkRun
         fields = (
-            "id", "status", "is_simulated", "schema_version", "plan", "environment", "summary",
-            "verdicts", "started_at", "finished_at",
+            "id", "status", "done", "total", "error", "cancel_requested", "is_simulated",
+            "schema_version", "plan", "environment", "summary", "verdicts", "schedule_id",
+            "created_at", "started_at", "finished_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -31,11 +38,32 @@ class RunSerializer(serializers.ModelSerializer[BenchmarkRun]):
 class SampleSerializer(serializers.ModelSerializer[BenchmarkSample]):
     """One call. `cost_usd` is a decimal string, null where no price is known."""
 
+    concurrency = serializers.IntegerField(source="level")
+
     class Meta:
         model = BenchmarkSample
         fields = (
-            "order", "block", "provider", "model", "prompt", "round", "is_cold", "is_outlier",
-            "started_at", "status", "error_code", "latency_ms", "ttft_ms", "last_token_ms",
-            "input_tokens", "output_tokens", "cost_usd", "record_id",
+            "order", "block", "provider", "model", "credential_id", "prompt", "round",
+            "concurrency", "is_cold", "is_outlier", "is_simulated", "started_at", "status",
+            "error_code", "error", "finish_reason", "latency_ms", "ttft_ms", "last_token_ms",
+            "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
+            "reasoning_tokens", "usage_source", "cost_usd", "price_source", "passed", "record_id",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class ScheduleSerializer(serializers.ModelSerializer[BenchmarkSchedule]):
+    """`plan` as of a run; `note` is why the time that was due last was skipped, if it was."""
+
+    last_run_id = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BenchmarkSchedule
+        fields = (
+            "id", "name", "every", "hours", "at", "weekday", "time_zone", "is_active", "plan",
+            "next_at", "last_due_at", "last_run_id", "note", "created_at", "updated_at",
+        )  # fmt: skip
+        read_only_fields = ("plan", "next_at", "last_due_at", "note")
+
+    def get_last_run_id(self, schedule: BenchmarkSchedule) -> Any:
+        return schedule.runs.values_list("pk", flat=True).first()

@@ -149,12 +149,11 @@ def _day(point: Point, zone: ZoneInfo) -> str:
 
 
 def _times_table(points: Sequence[Point], zone: ZoneInfo) -> Table:
-    headers = ("Run", "Calls", "Failed", "Median", "95%", "First token")
+    headers = ("Run", "Calls", "Median", "95%", "First token")
     rows = [
         (
             _day(p, zone),
             count(p.calls),
-            count(p.failed),
             duration(p.latency),
             duration(p.high),
             duration(p.first),

@@ -25,7 +25,8 @@ urlpatterns = [
     path("<uuid:pk>/go-on", start_views.go_on, name="go-on"),
     path("<uuid:pk>/", views.run, name="run"),
     path("<uuid:pk>/calls/", views.samples, name="samples"),
-    path("<uuid:pk>/report.html", file_views.report, name="report"),
-    path("<uuid:pk>/calls.csv", file_views.export, {"form": "csv"}, name="csv"),
-    path("<uuid:pk>/calls.jsonl", file_views.export, {"form": "jsonl"}, name="jsonl"),
+    path("<uuid:pk>/report.html", file_views.download, {"kind": "html"}, name="report"),
+    path("<uuid:pk>/results.json", file_views.download, {"kind": "json"}, name="json"),
+    path("<uuid:pk>/calls.csv", file_views.download, {"kind": "csv"}, name="csv"),
+    path("<uuid:pk>/calls.jsonl", file_views.download, {"kind": "jsonl"}, name="jsonl"),
 ]

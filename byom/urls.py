@@ -12,6 +12,7 @@ from agents.api import SessionViewSet
 from agents.policy_api import PolicyView
 from agents.tool_api import ToolServerViewSet, ToolViewSet
 from benchmarks.api import BenchmarkRunViewSet
+from benchmarks.schedule_api import BenchmarkScheduleViewSet
 from byom import health, views
 from byom.routing import OptionalSlashRouter
 from credentials.alias_api import AliasViewSet
@@ -31,6 +32,7 @@ router.register("agent/sessions", SessionViewSet, basename="agent-session")
 router.register("agent/tools", ToolViewSet, basename="agent-tool")
 router.register("agent/tool-servers", ToolServerViewSet, basename="agent-tool-server")
 router.register("benchmarks/runs", BenchmarkRunViewSet, basename="benchmark-run")
+router.register("benchmarks/schedules", BenchmarkScheduleViewSet, basename="benchmark-schedule")
 router.register("usage/budgets", BudgetViewSet, basename="budget")
 router.register("usage/records", UsageRecordViewSet, basename="usage-record")
 

@@ -30,6 +30,11 @@ VERBS = ("get", "post", "put", "patch", "delete")
 ELSEWHERE = ("admin/", "accounts/", "static/")  # Django's and allauth's own, tested by them
 PUBLIC = {"home", "livez", "readyz", "favicon"}
 LABEL = "label-that-only-alice-may-see"
+PLAN = {
+    "keys": "user", "contenders": [{"provider": "openai", "model": LABEL, "simulated": False}],
+    "skipped": [], "prompts": [], "runs": 1, "warmup": 0, "seed": 1, "max_tokens": 1,
+    "timeout_s": 1, "concurrency": 1, "max_cost_usd": None, "slo": None,
+}  # fmt: skip
 # What an address names, by how it begins. A new kind of object needs a line here.
 OBJECTS = {
     "api/v1/users/me/llm-credentials": LLMCredential,
@@ -107,7 +112,7 @@ def world(alice: User) -> User:
     )  # fmt: skip
     BenchmarkRun.objects.create(
         owner=alice, status="completed", is_simulated=False, schema_version=2,
-        plan={"contenders": [{"provider": "openai", "model": LABEL}], "seed": 1, "runs": 1},
+        plan=PLAN,
         environment={}, summary=[], verdicts=[], started_at=timezone.now(),
     )  # fmt: skip
     BenchmarkSchedule.objects.create(
