@@ -176,6 +176,25 @@ def test_two_turns_at_once_are_refused(api: APIClient, simulator: Any) -> None:
     assert not Message.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_of_turns_that_begin_at_the_same_moment_one_is_let_in(
+    alice: User, simulator: Any
+) -> None:
+    token, session = await session_of(alice, "sk-sim-slow-1234567890")
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"content": QUESTION}
+    with serve(application) as url:
+        address = f"{url}{SESSIONS}/{session.pk}/messages"
+        async with httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http:
+            answers = await asyncio.gather(*(http.post(address, json=body) for _ in range(8)))
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+    refused = {answer.json()["code"] for answer in answers if answer.status_code == 409}
+    assert refused == {"turn_running"}
+    assert await Message.objects.filter(role="user").acount() == 1
+    assert await UsageRecord.objects.acount() == 1
+
+
 def test_a_terminated_session_stays_so(api: APIClient, simulator: Any) -> None:
     session = start(api)
     AgentSession.objects.filter(pk=session).update(status="terminated", reason="Its key went.")
