@@ -102,7 +102,7 @@ async def _with_retries(
             return
         except ProviderError as error:
             breaker.failed(plan.selection, error)
-            wait = _wait_before_retry(error, retries)
+            wait = wait_before_retry(error, retries)
             if streamed or wait is None or retries >= max_retries:
                 raise
             await _settle_try(entry, error)
@@ -111,7 +111,7 @@ async def _with_retries(
         entry.begin()
 
 
-def _wait_before_retry(error: ProviderError, retries: int) -> float | None:
+def wait_before_retry(error: ProviderError, retries: int) -> float | None:
     """Seconds to wait, or None when there is no point in another try."""
     if not error.retryable or retries >= len(RETRY_SECONDS):
         return None

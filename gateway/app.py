@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -19,9 +20,11 @@ from credentials.errors import CredentialError
 from credentials.vault import Unreadable
 from gateway.asked import Asked, asking_for_usage, naming, naming_inside, read_request
 from gateway.catalogue import reachable, shown
+from gateway.chain import Chain, translations
 from gateway.dialects import access_token, error_bytes, passing_query
 from gateway.errors import ClientGone, GatewayError, KeyInAddress
 from gateway.exchange import Exchange, Receive, Scope, Send
+from gateway.options import holding, read_options
 from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
 from gateway.routes import Route, model_asked_for, route, spoken
@@ -55,8 +58,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if (model := model_asked_for(exchange.method, exchange.path)) is not None:
             await _show_models(exchange, model)
             return
-        work = await _let_in(exchange)
-        await work.run()
+        await _serve(exchange)
     except ClientGone:
         return
     except _REFUSALS as error:
@@ -74,18 +76,27 @@ async def _show_models(exchange: Exchange, model: str) -> None:
     await exchange.answer(200, headers, json.dumps(body).encode())
 
 
-async def _let_in(exchange: Exchange) -> Relay | Translated:
-    """The steps before a call. The token comes before the body: strangers send none to us."""
+async def _serve(exchange: Exchange) -> None:
+    """The steps before a call, and the call. The token comes before the body: strangers send none
+    to us."""
     if any(name == "key" for name, _ in exchange.query):
         raise KeyInAddress
     where = route(exchange.method, exchange.path)
     guest = await guest_of(access_token(exchange.headers))
+    options = read_options(exchange.headers)
     asked = read_request(where, await exchange.body())
-    chosen, call = await in_database(admitted, guest, where, asked)
+    payer = await in_database(holding, guest, options.credential) if options.credential else guest
+    chosen, call = await in_database(admitted, payer, where, asked)
     if not chosen.speaks(where.dialect):
-        return Translated(exchange, where.dialect, asked, chosen.selection, call)
+        rest = translations(guest, where, asked, options.fallback)
+        await Translated(exchange, where.dialect, asked, chosen.selection, call, rest).run()
+        return
     call.begin()
-    return Relay(exchange, _order(exchange, where, asked, chosen), call)
+    if options.tries_again:
+        order_of = partial(_order, exchange, where)
+        await Chain(exchange, where, guest, asked, options, call, order_of).run_from(chosen)
+    else:
+        await Relay(exchange, _order(exchange, where, asked, chosen), call).run()
 
 
 def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Order:

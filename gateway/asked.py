@@ -11,7 +11,7 @@ from gateway.errors import BadBody
 from gateway.routes import Route
 from providers.vocabulary import JSON
 
-_MODEL = re.compile(r"[\x21-\x7e]{1,128}")
+MODEL = re.compile(r"[\x21-\x7e]{1,128}")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TEXTS = ("text", "content", "system", "input", "instructions")
 
@@ -38,7 +38,7 @@ def read_request(where: Route, body: bytes) -> Asked:
         raise BadBody(flaw="its body is not a JSON object")
     model = where.model or parsed.get("model")
     # The name goes into headers and into the ledger.
-    if not isinstance(model, str) or not _MODEL.fullmatch(model):
+    if not isinstance(model, str) or not MODEL.fullmatch(model):
         raise BadBody(flaw="it names no model")
     for name, reason in where.does.refuses:
         if parsed.get(name):

@@ -8,6 +8,9 @@
     ├── UnknownAddress
     ├── UnknownModel     asked for by name, and not in the list
     ├── BodyTooLarge
+    ├── BadOption        a header of ours says something else than it may
+    ├── SeveralCredentials
+    ├── PinnedElsewhere  the header names another credential than the token is pinned to
     ├── BodyTooSlow
     ├── BadBody          not JSON, or it names no model
     ├── Untranslatable   a field that the model's own provider has no word for
@@ -83,6 +86,26 @@ class BodyTooLarge(GatewayError):
 
     status = 413
     code = "body_too_large"
+
+
+class BadOption(GatewayError):
+    """The header {name} can't be understood: {flaw}."""
+
+    code = "bad_option"
+
+
+class SeveralCredentials(GatewayError):
+    """Several of your credentials have the label {label}. Name the one you mean by its id."""
+
+    code = "several_credentials"
+
+
+class PinnedElsewhere(GatewayError):
+    """This access token is pinned to another credential than the one that x-byom-credential names.
+    Leave the header out, or use another token."""
+
+    status = 403
+    code = "pinned_elsewhere"
 
 
 class BodyTooSlow(GatewayError):

@@ -213,11 +213,15 @@ class Relay:
 
     async def _refuse(self, whole: Whole) -> None:
         """The provider's own words, with the key taken out should they repeat it."""
+        await self._settle(Status.ERROR, self._refusal(whole))
         text = whole.body.decode("utf-8", "replace")
-        failure = read_failure(_json(text), whole.status, dict(whole.headers))
-        await self._settle(Status.ERROR, failure.error(self.order.label, self.order.key))
         body = redact(text, self.order.key).encode()
         await self.exchange.answer(whole.status, [*whole.headers, *self._receipt()], body)
+
+    def _refusal(self, whole: Whole) -> ProviderError:
+        text = whole.body.decode("utf-8", "replace")
+        failure = read_failure(_json(text), whole.status, dict(whole.headers))
+        return failure.error(self.order.label, self.order.key)
 
     async def _fail(self, error: ProviderError) -> None:
         """Says in the client's dialect that there is no answer, or no more of it."""

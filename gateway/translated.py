@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from django.db import connections
 
 from agents.calls import Answer, call
 from agents.clients import Selection
+from agents.tries import Fallback
 from credentials.vault import Unreadable
 from gateway.asked import Asked
 from gateway.dialects import Dialect, error_bytes
@@ -28,7 +29,7 @@ from gateway.translation.from_anthropic import read_anthropic_request
 from gateway.translation.from_google import read_google_request
 from gateway.translation.from_openai import read_openai_request
 from providers.errors import ProviderError
-from providers.vocabulary import Delta
+from providers.vocabulary import ChatRequest, Delta
 from usage.ledger import OpenCall
 
 # By the name of the dialect: how its requests are read and its answers written.
@@ -37,6 +38,12 @@ _DIALECTS = {
     "anthropic": (read_anthropic_request, AnthropicWriter),
     "google": (read_google_request, GoogleWriter),
 }
+
+
+def request_of(dialect: Dialect, asked: Asked, model: str) -> ChatRequest:
+    """Raises BadBody and Untranslatable."""
+    read, _ = _DIALECTS[dialect.provider]
+    return read(asked.parsed, model)
 
 
 class Translated:
@@ -49,13 +56,15 @@ class Translated:
         asked: Asked,
         selection: Selection,
         call: OpenCall,
+        fallback: Sequence[Fallback] = (),
     ) -> None:
         self.exchange, self.dialect, self.call = exchange, dialect, call
         self.selection = selection
         self.streams = asked.stream
         self.begun = False
-        read, write = _DIALECTS[dialect.provider]
-        request = read(asked.parsed, selection.model)
+        self.fallback = fallback
+        _, write = _DIALECTS[dialect.provider]
+        request = request_of(dialect, asked, selection.model)
         self.request = replace(request, headers=self._headers_for_the_simulator())
         options = asked.parsed.get("stream_options")
         shows_usage = isinstance(options, dict) and bool(options.get("include_usage"))
@@ -87,7 +96,12 @@ class Translated:
 
     async def _answer(self) -> Answer:
         """The end of the call, once all before it has been passed on."""
-        events = call(selection=self.selection, request=self.request, entry=self.call)
+        events = call(
+            selection=self.selection,
+            request=self.request,
+            entry=self.call,
+            fallback=self.fallback,
+        )
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Answer):
