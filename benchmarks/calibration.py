@@ -27,7 +27,7 @@ STAGGER_SECONDS = 0.0037  # out of step with the simulator's tokens
 NEVER_BEFORE = 1  # a connection's first call pays for connecting, and does not count
 
 
-async def calibrate(plan: Plan, http: httpx2.AsyncClient) -> dict[int, list[Error]]:
+async def calibrate(plan: Plan, shard: int, http: httpx2.AsyncClient) -> dict[int, list[Error]]:
     """Measured minus true, by level. Nothing where the simulator does not start."""
     simulator = SimulatorProcess()
     try:
@@ -36,7 +36,10 @@ async def calibrate(plan: Plan, http: httpx2.AsyncClient) -> dict[int, list[Erro
         return {}
     try:
         selections = [_simulated(simulator.url, one) for one in _dialects(plan)]
-        return {level: await _errors(selections, level, http) for level in plan.levels}
+        return {
+            level: await _errors(selections, plan.at_a_time(level, shard), http)
+            for level in plan.levels
+        }
     finally:
         await asyncio.to_thread(simulator.stop)
 

@@ -5,7 +5,7 @@ Never another than asked for. A provider without a key is left out, and the reas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from agents.clients import NothingSelected, Selection, SelectionError, select, w
 from benchmarks.plan import Contender
 from benchmarks.run import Source
 from credentials.errors import CredentialError
+from credentials.models import LLMCredential
 from providers import registry
 from providers.simulated import PATHS
 from usage.ledger import Payer
@@ -64,6 +65,28 @@ def gather(source: Source, select_one: Select, wanted: Iterable[Contender]) -> K
             contender = replace(one, provider=found.provider, model=found.model)
             selections[contender] = found
     return Keys(source, selections, skipped)
+
+
+def with_keys(user: Any, names: Sequence[str], wanted: Sequence[Contender]) -> list[Contender]:
+    """`wanted` of the providers that the named keys (ids or labels) are for, with each of those
+    keys. Raises NoKey. What is wanted itself where no key is named."""
+    if not names:
+        return list(wanted)
+    own = list(LLMCredential.objects.owned_by(user).active())
+    keys = [_called(name, own) for name in dict.fromkeys(names)]
+    return [
+        replace(one, credential=str(key.pk), title=key.name)
+        for key in keys
+        for one in [one for one in wanted if one.provider == key.provider]
+        or [Contender(key.provider, "")]
+    ]
+
+
+def _called(name: str, own: Sequence[LLMCredential]) -> LLMCredential:
+    found = [key for key in own if name in (str(key.pk), key.label)]
+    if len(found) != 1:
+        raise NoKey(f"{len(found) or 'none'} of the keys is called {name!r}")
+    return found[0]
 
 
 def of_user(user: Any) -> Select:

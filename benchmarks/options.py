@@ -24,6 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     whose.add_argument("--simulate", action="store_true", help="needs no key: simulated answers")
     add = parser.add_argument
     add("--providers", type=_providers, default=PROVIDERS, metavar="A,B", help="which ones")
+    add("--credentials", nargs="+", default=[], metavar="KEY", help="--user's keys: ids or labels")
     add(
         "--models",
         type=_model,
@@ -39,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=_whole(1, 100_000), default=1024, help="longest answer (1024)")
     add("--timeout", type=_seconds, default=120.0, help="longest silence, in seconds (120)")
     add("--concurrency", type=_levels, default=(1,), metavar="N,…", help="calls at a time (1)")
+    add("--workers", type=_whole(1, 64), default=1, help="processes that share the calls (1)")
     add("--rate", type=_rate, metavar="N", help="calls a second, at moments of chance, instead")
     add("--no-stream", action="store_true", help="whole answers: no time to the first token")
     add("--max-cost", type=_dollars, metavar="USD", help="stop rather than pay more than this")

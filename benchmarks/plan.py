@@ -76,6 +76,10 @@ class Plan:
         """The share of one shard: whole blocks, so that the calls of a pair stay together."""
         return [step for step in self.steps() if step.block % self.shards == shard]
 
+    def at_a_time(self, level: int, shard: int) -> int:
+        """The part of a level that is a shard's own, at least one call."""
+        return max(level // self.shards + (shard < level % self.shards), 1)
+
     def label(self, contender: Contender) -> str:
         """The provider's name, with model and key only where they are needed to tell two apart."""
         same = [other for other in self.contenders if other.provider == contender.provider]

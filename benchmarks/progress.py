@@ -56,6 +56,10 @@ class PlainProgress:
     def finished(self, sample: Sample) -> None:
         self.show_finished(sample)
 
+    def counted(self, done: int, total: int) -> None:
+        """Where other processes make the calls."""
+        self.say(f"  {done:,} of {total:,} calls")
+
     def say(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
 

@@ -131,7 +131,7 @@ async def _carry_out(work: Work, purse: Purse) -> None:
         try:
             ready = await _initialize(work, http)
             if work.keys.source != Source.SIMULATOR and ready:
-                errors = await calibrate(work.plan, http)
+                errors = await calibrate(work.plan, work.claim.number, http)
                 await sync_to_async(store.note_harness)(work.claim, errors)
             steps = [
                 step
@@ -180,6 +180,7 @@ async def _take_all(
     """In order, at most as many at a time as the steps say, the first ones a little apart: many
     streams that start at once would slow one another down. No more are sent after a stop."""
     queue = iter(steps)
+    at_a_time = work.plan.at_a_time(steps[0].level, work.claim.number)
 
     async def worker(number: int) -> None:
         await asyncio.sleep(number * STAGGER_SECONDS)
@@ -189,7 +190,7 @@ async def _take_all(
             await _take(work, step, ready[step.contender], purse, journal)
 
     async with asyncio.TaskGroup() as group:
-        for number in range(min(steps[0].level, len(steps))):
+        for number in range(min(at_a_time, len(steps))):
             group.create_task(worker(number))
 
 

@@ -18,7 +18,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from benchmarks import results
-from benchmarks.models import UNDER_WAY, BenchmarkRun, BenchmarkSample, BenchmarkShard, RunStatus
+from benchmarks.models import (
+    LOST_AFTER,
+    UNDER_WAY,
+    BenchmarkRun,
+    BenchmarkSample,
+    BenchmarkShard,
+    RunStatus,
+)
 from benchmarks.plan import Contender, Plan
 from benchmarks.plan_json import plan_to_json
 from benchmarks.result_rows import summary_rows, verdict_rows
@@ -152,6 +159,19 @@ def end(claim: Claim, status: RunStatus, error: str = "") -> None:
     finish(claim.run_id)
 
 
+def abandon(run_id: uuid.UUID) -> None:
+    """Ends the shards that are still open, for who knows that nobody carries them out."""
+    shards = BenchmarkShard.objects.filter(run_id=run_id).open()
+    shards.update(
+        ended_at=timezone.now(),
+        ended_as=RunStatus.FAILED,
+        error="A worker process has died.",
+        spent=F("spent") + F("reserved"),
+        reserved=0,
+    )
+    finish(run_id)
+
+
 def cancel(run_id: uuid.UUID) -> bool:
     """Asks a run to stop after the calls under way. False if it is over already."""
     with transaction.atomic():
@@ -173,7 +193,10 @@ def reopen(run_id: uuid.UUID, *, max_cost: Decimal | None = None) -> BenchmarkRu
         run = BenchmarkRun.objects.select_for_update().get(pk=run_id)
         now = timezone.now()
         if run.shards.held(now).exists():
-            raise NotResumable(f"Run {run_id} is being carried out right now.")
+            raise NotResumable(
+                f"Run {run_id} is being carried out, or was until less than "
+                f"{LOST_AFTER.total_seconds():.0f} seconds ago: try again then."
+            )
         if not run.shards.exists():
             raise NotResumable(f"Run {run_id} is from before runs could be resumed.")
         if run.done >= run.total:

@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from benchmarks.keys import Keys, gather, of_environment, of_simulator, of_user
-from benchmarks.plan import Contender
+from benchmarks.keys import (
+    Keys,
+    NoKey,
+    gather,
+    of_environment,
+    of_simulator,
+    of_user,
+    with_keys,
+)
+from benchmarks.plan import Contender, Plan
 from benchmarks.run import Source
 from credentials.tests.factories import CredentialFactory
 
@@ -76,6 +84,25 @@ def test_simulator_keys_go_to_the_simulator_that_was_started(settings: Any) -> N
 
     assert keys.simulated and providers(keys) == {one.provider for one in WANTED}
     assert all(str(s.base_url).startswith("http://mine/") for s in keys.selections.values())
+
+
+@pytest.mark.django_db
+def test_two_keys_of_one_provider_compete_where_they_are_named(
+    alice: User, bob: User, simulator: Any
+) -> None:
+    home = CredentialFactory.create(owner=alice, provider="openai", label="home")
+    work = CredentialFactory.create(owner=alice, provider="openai", label="work")
+    CredentialFactory.create(owner=bob, provider="openai", label="bobs")
+
+    wanted = with_keys(alice, ["home", str(work.pk)], WANTED)
+    keys = gather(Source.USER, of_user(alice), wanted)
+
+    assert [selection.credential for selection in keys.selections.values()] == [home, work]
+    plan = Plan(contenders=tuple(keys.selections), seed=1)
+    first, second = (plan.label(contender) for contender in plan.contenders)
+    assert first != second and "home" in first and "work" in second
+    with pytest.raises(NoKey, match="none of the keys is called 'bobs'"):
+        with_keys(alice, ["bobs"], WANTED)
 
 
 def test_several_models_of_one_provider_compete() -> None:

@@ -37,6 +37,20 @@ def test_warm_ups_come_first_and_are_marked() -> None:
     assert [step.cold for step in steps] == [True] * 6 + [False] * 9
 
 
+def test_shards_share_all_calls_and_keep_pairs_together() -> None:
+    plan = Plan(contenders=ALL, seed=3, runs=5, shards=3, levels=(7,))
+    shares = [plan.steps_of(shard) for shard in range(3)]
+
+    assert sorted(step.order for share in shares for step in share) == list(
+        range(len(plan.steps()))
+    )
+    for share in shares:
+        blocks = [step.block for step in share]
+        assert all(blocks.count(block) == len(ALL) for block in blocks)
+        assert sum(step.cold for step in share) == len(ALL)
+    assert [plan.at_a_time(7, shard) for shard in range(3)] == [3, 2, 2]
+
+
 def test_the_model_is_named_only_where_two_of_one_provider_compete() -> None:
     other = Contender("openai", "gpt-4o")
     plan = Plan(contenders=(OPENAI, other, GOOGLE), seed=0)

@@ -19,13 +19,21 @@ from django.utils import timezone
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks import report, result_files, results, store
+from benchmarks import report, result_files, results, store, workers
 from benchmarks.baseline import BadBaseline, Baseline, load
 from benchmarks.budget import unpriced
 from benchmarks.changes import changes
 from benchmarks.csv_file import csv_destination, save_csv
 from benchmarks.execution import execute, keys_of
-from benchmarks.keys import Keys, gather, of_environment, of_simulator, of_user
+from benchmarks.keys import (
+    Keys,
+    NoKey,
+    gather,
+    of_environment,
+    of_simulator,
+    of_user,
+    with_keys,
+)
 from benchmarks.models import BenchmarkRun, RunStatus
 from benchmarks.options import BadOption, add_options, wanted
 from benchmarks.plan import Contender, Plan
@@ -59,6 +67,12 @@ class Command(BaseCommand):
             raise CommandError("--fail-on-regression needs --compare.", returncode=USAGE)
         if options["rate"] and options["concurrency"] != (1,):
             raise CommandError("--rate and --concurrency exclude each other.", returncode=USAGE)
+        if options["workers"] > min(options["concurrency"]) and not options["rate"]:
+            raise CommandError(
+                "--workers needs --concurrency of as many or more, or --rate.", returncode=USAGE
+            )
+        if options["credentials"] and options["user"] is None:
+            raise CommandError("--credentials needs --user.", returncode=USAGE)
         _refuse_unmigrated()
         prompts = _prompts(options["prompts"])
         earlier = _resumed(options["resume"])
@@ -180,9 +194,16 @@ def _keys(
             yield gather(Source.SIMULATOR, of_simulator(simulator.url), wanted_ones), None
     elif options["user"] is not None:
         user = _user(options["user"])
-        yield gather(Source.USER, of_user(user), wanted_ones), user.pk
+        yield gather(Source.USER, of_user(user), _named(options, user, wanted_ones)), user.pk
     else:
         yield gather(Source.ENVIRONMENT, of_environment, wanted_ones), None
+
+
+def _named(options: dict[str, Any], user: Any, wanted_ones: list[Contender]) -> list[Contender]:
+    try:
+        return with_keys(user, options["credentials"], wanted_ones)
+    except NoKey as error:
+        raise CommandError(f"--credentials: {error}", returncode=USAGE) from None
 
 
 def _user(name: str) -> Any:
@@ -217,6 +238,7 @@ def _plan(keys: Keys, prompts: tuple[Prompt, ...], options: dict[str, Any]) -> P
         rate=options["rate"],
         stream=not options["no_stream"],
         max_cost=options["max_cost"],
+        shards=options["workers"],
         slo=options["slo"],
     )
 
@@ -225,6 +247,8 @@ def _execute(console: Console, row: BenchmarkRun, keys: Keys, plan: Plan, path: 
     """Should anything break half-way, what has been paid for is saved first."""
     try:
         with progress_on(console, plan) as progress:
+            if plan.shards > 1:
+                return workers.carry_out(row.pk, plan.shards, progress.counted)
             return execute(row.pk, keys=keys, progress=progress)
     except Exception:
         broken = store.run_of(row.pk)
