@@ -19,6 +19,7 @@ from benchmarks.simulator.server import SimulatorThread
 from byom.asgi import application
 from byom.tests.live_server import serve
 from credentials.tests.factories import CredentialFactory, UserFactory
+from usage.models import Budget, UsageRecord
 
 CHROMIUM = os.environ.get("CHROMIUM_PATH") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -38,6 +39,7 @@ PAGES = (
     "/", "/keys/", "/keys/add/", "/keys/tokens/", "/keys/tokens/new/", "/keys/aliases/",
     "/keys/aliases/new/", "/keys/trail/", "/chat/", "/chat/new/", "/chat/tool-servers/", "/usage/",
     "/accounts/email/", "/accounts/password/change/", "/accounts/2fa/",
+    "/usage/records/", "/usage/budgets/", "/usage/budgets/new", "/usage/alerts/",
 )  # fmt: skip
 
 pytestmark = [
@@ -142,6 +144,41 @@ def test_a_streamed_answer_looks_as_it_will_after_a_reload(page: Page) -> None:
     page.reload()
     assert page.get_by_role("log").inner_text() == streamed
     expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()
+
+
+@pytest.fixture
+def overdrawn(user: User) -> None:
+    Budget.objects.create(name="Lunch", user=user, owner=user, limit_units=1, is_hard=False)
+
+
+def test_a_soft_budget_is_heard_of_under_the_answer(overdrawn: None, page: Page) -> None:
+    start_chat(page)
+    ask(page, QUESTION)
+    expect(page.locator(".receipt .warning")).to_have_text("The budget “Lunch” is overdrawn.")
+
+    page.goto("/usage/budgets/")
+    page.get_by_role("button", name=re.compile("Delete.*Lunch")).click()
+    expect(page.get_by_role("heading", name="Delete Lunch?")).to_be_visible()
+    page.get_by_role("button", name="Delete the budget").click()
+    expect(page.get_by_text("Budget Lunch deleted.")).to_be_visible()
+
+
+@pytest.fixture
+def cheap_call(user: User) -> None:
+    UsageRecord.objects.create(
+        user=user, surface="api", provider="openai", model="gpt-4o-mini", cost_usd="0.0000665",
+        usage_source="reported", latency_ms=400, status="ok", paid_by="user",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_cost_of_many_digits_stands_on_one_line(cheap_call: None, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto("/usage/")
+    cost = page.locator(".facts dd").first
+    expect(cost).to_have_text("$0.0000665")
+    box = cost.bounding_box()
+    assert box and box["height"] < 40
 
 
 def test_shift_enter_makes_a_new_line(page: Page) -> None:
