@@ -23,6 +23,7 @@ from gateway.asked import Asked
 from gateway.dialects import Dialect, error_bytes
 from gateway.errors import ClientGone
 from gateway.exchange import STREAM_HEADERS, Exchange
+from gateway.rate_headers import rate_headers
 from gateway.receipts import receipt_headers
 from gateway.translation.answers import AnthropicWriter, GoogleWriter, OpenAIWriter
 from gateway.translation.from_anthropic import read_anthropic_request
@@ -124,6 +125,7 @@ class Translated:
             headers = [
                 ("content-type", "application/json"),
                 *receipt_headers(self.call, answer.record, spent),
+                *self._limits(),
             ]
             body = json.dumps(self.writer.whole(answer.result), ensure_ascii=False).encode()
             await self.exchange.answer(200, headers, body)
@@ -131,10 +133,14 @@ class Translated:
     async def _begin(self) -> None:
         if not self.begun:
             kind = ("content-type", "text/event-stream")
-            headers = [kind, *STREAM_HEADERS, *receipt_headers(self.call)]
+            headers = [kind, *STREAM_HEADERS, *receipt_headers(self.call), *self._limits()]
             await self.exchange.start(200, headers)
             self.begun = True
             await self._write(self.writer.start())
+
+    def _limits(self) -> Iterable[tuple[str, str]]:
+        """Our own: what the provider said of its limits is for another dialect."""
+        return rate_headers(self.dialect, self.call.hold.remaining) if self.call.hold else ()
 
     async def _write(self, events: Iterable[bytes]) -> None:
         if data := b"".join(events):

@@ -62,6 +62,26 @@ def test_an_sdk_streams_from_another_providers_model(
     assert row.ttft_ms is not None
 
 
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
+def test_our_limits_are_told_in_the_clients_dialect(
+    place: Place, settings: Any, streams: bool
+) -> None:
+    six = {"calls": 6, "tokens": 0, "concurrent": 0}
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "user": six}
+    body = {
+        "model": MODELS["openai"],
+        "max_tokens": 9,
+        "stream": streams,
+        "messages": [{"role": "user", "content": QUESTION}],
+    }
+    answer = post(place, "/v1/messages", body)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["anthropic-ratelimit-requests-limit"] == "6"
+    assert answer.headers["anthropic-ratelimit-requests-remaining"] == "5"
+
+
 async def openai_tool_round(at: Place, model: str) -> tuple[str, dict[str, Any], str]:
     """The tool's name, its arguments, and the answer to its result."""
     tool: Any = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
