@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -87,6 +87,11 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """Ends it by SIGKILL, in the middle of whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
@@ -141,7 +146,7 @@ async def stream_turn(
     address = f"{SESSIONS}/{session}/messages"
     try:
         async with http.post(address, json=body, headers=agent.headers) as response:
-            async for name, data in _events(response):
+            async for name, data in events_of(response):
                 last = (name, data)
                 if name == "delta":
                     first = first or perf_counter()
@@ -153,7 +158,8 @@ async def stream_turn(
     return Stream(began, first, perf_counter(), len(texts), booked, problem)
 
 
-async def _events(response: aiohttp.ClientResponse) -> Any:
+async def events_of(response: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, Any]]:
+    """Name and data of each event; `refused` and the answer where it is no stream."""
     if response.content_type != "text/event-stream":
         yield "refused", await response.json()
         return

@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import os
 import statistics
-from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -32,6 +31,7 @@ from credentials.errors import CredentialError, CredentialNotFound
 from credentials.models import LLMCredential
 from credentials.services import delete_credential
 from credentials.tests.factories import SIMULATOR_KEYS, CredentialFactory
+from providers import registry
 from providers.registry import UnknownProvider
 from usage.models import Surface, UsageRecord
 
@@ -262,16 +262,17 @@ class TestBYOMErrorHandling:
         sessions = await sync_to_async(sessions_of)([alice, bob], count=64)
         await asyncio.gather(*(one_turn(session) for session in sessions))
 
-        asked = Counter(sha256(key_of(session)) for session in sessions)
-        assert Counter(entry.key_sha256 for entry in simulator.app.log) == asked
-        assert len(asked) == 6
+        asked = {session.model: sha256(key_of(session)) for session in sessions}
+        assert {entry.model: entry.key_sha256 for entry in simulator.app.log} == asked
+        assert (len(asked), len(set(asked.values()))) == (64, 6)
         rows = [row async for row in UsageRecord.objects.select_related("credential")]
         assert len(rows) == 64 and {row.status for row in rows} == {"ok"}
         assert all(row.credential and row.credential.owner_id == row.user_id for row in rows)
 
 
 def sessions_of(people: list[User], *, count: int) -> list[AgentSession]:
-    """Sessions on keys of their own, taken in turn: one key per person and provider."""
+    """Sessions on keys of their own, taken in turn: one key per person and provider. Each has a
+    model of its own, by which the simulator's log tells them apart."""
     keys = [
         CredentialFactory.create(
             owner=person, provider=provider, key=f"{SIMULATOR_KEYS[provider]}-{person.username}"
@@ -280,7 +281,14 @@ def sessions_of(people: list[User], *, count: int) -> list[AgentSession]:
         for provider in PROVIDERS
     ]
     turns = itertools.islice(itertools.cycle(keys), count)
-    return [create_session(owner=key.owner, credential_id=key.pk) for key in turns]
+    return [
+        create_session(owner=key.owner, credential_id=key.pk, model=f"{model_of(key)}-{number}")
+        for number, key in enumerate(turns)
+    ]
+
+
+def model_of(key: LLMCredential) -> str:
+    return registry.get(key.provider).default_model
 
 
 async def one_turn(session: AgentSession) -> None:
