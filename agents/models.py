@@ -173,7 +173,15 @@ class AgentSession(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-updated_at"]
-        indexes: ClassVar = [models.Index(fields=["owner", "-updated_at"], name="session_by_owner")]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-updated_at"], name="session_by_owner"),
+            # Every process looks for lost turns, again and again, among sessions that only grow.
+            models.Index(
+                fields=["heartbeat_at"],
+                name="running_session",
+                condition=Q(status=SessionStatus.RUNNING),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title or str(self.id)

@@ -1,4 +1,4 @@
-"""Connections of turns."""
+"""Connections of turns, and what a query of theirs reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from agents.database import in_database
+from agents.models import AgentSession
 
 ask = async_to_sync(in_database)
 
@@ -27,3 +28,12 @@ def test_a_job_leaves_the_transaction_of_its_caller_alone() -> None:
         User.objects.create(username="ada")
         assert ask(User.objects.exists) is True
     assert User.objects.exists()
+
+
+@pytest.mark.django_db
+def test_lost_turns_are_found_without_reading_every_session() -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:  # of a table as small as this one it would read all
+            cursor.execute("SET LOCAL enable_seqscan = off")
+
+    assert "running_session" in AgentSession.objects.lost().explain()
