@@ -158,8 +158,12 @@ def _cold(run: Run) -> Iterator[str]:
         return
     yield from ("", "WARM-UP (first calls, not in any figure below or above)", RULE)
     for contender in run.contenders:
-        outcomes = [outcome(sample) for sample in _of(run.cold, contender)]
+        outcomes = [outcome(sample) + _connecting(sample) for sample in _of(run.cold, contender)]
         yield f"{heading(run, contender)}: {', '.join(outcomes)}"
+
+
+def _connecting(sample: Sample) -> str:
+    return "" if sample.connect_ms is None else f" after {sample.connect_ms:.0f} ms to connect"
 
 
 def _summary(run: Run) -> Iterator[str]:

@@ -52,10 +52,9 @@ def sample(
         record_id=uuid.uuid4(),
         status="error" if error else "ok",
         error_code="overloaded" if error else "",
-        bill=bill,
         text=text,
         error=error,
-        **{**times, **fields},
+        **{"bill": bill, **times, **fields},
     )
 
 

@@ -107,7 +107,7 @@ def test_two_models_of_one_provider_can_be_told_apart() -> None:
 
 
 def test_warm_ups_are_reported_apart() -> None:
-    said = text(sample(seconds=9.0, cold=True), sample(seconds=1.0))
+    said = text(sample(seconds=9.0, cold=True, connect_ms=31.4), sample(seconds=1.0))
 
-    assert "WARM-UP" in said and "OPENAI: ✓ (9.00s)" in said
+    assert "WARM-UP" in said and "OPENAI: ✓ (9.00s) after 31 ms to connect" in said
     assert "Average Response Time: 1.00s" in said

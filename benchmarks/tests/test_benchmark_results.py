@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
+from benchmarks.baseline import Baseline
+from benchmarks.checks import Check, Kind
 from benchmarks.prompts import PROMPTS
 from benchmarks.result_files import BadOutput, destination, save
 from benchmarks.results import document
-from benchmarks.sample import Truth
+from benchmarks.sample import Bill, Truth
+from benchmarks.slo import Slo
 from benchmarks.tests.samples import ANTHROPIC, OPENAI, STARTED, run_of, sample
 
 NAME = "benchmark_results_20250117_143522.json"
@@ -106,9 +110,18 @@ def test_keys_are_taken_out_of_what_models_and_providers_say() -> None:
 def test_the_reference_describes_every_field() -> None:
     text = (settings.BASE_DIR / "docs/reference/benchmark-json.md").read_text("utf-8")
     described = set(re.findall(r"`(\w[\w-]*)`", text))
-    found = document(run_of(sample(OPENAI, truth=Truth(1.0, 2.0)), simulated=True))
+    bill = Bill(unit_prices={"input_mtok": "1"}, price_source="somewhere")
+    samples = [sample(one, truth=Truth(1.0, 2.0), bill=bill) for one in (OPENAI, ANTHROPIC)]
+    run = run_of(*samples, simulated=True)
+    asked = replace(PROMPTS[0], checks=(Check(Kind.EXACT, "Paris"),))
+    run.plan = replace(run.plan, prompts=(asked,), slo=Slo(ttft=1.0))
+    run.baseline = Baseline("before", {})
+    found = document(run)
 
-    parts = [found, found["plan"], found["environment"], *found["samples"], *found["summary"]]
-    parts += [found["summary"][0]["mean"], found["harness_error_ms"]]
-    parts += [found["summary"][0]["latency_ms"], found["summary"][0]["latency_ms"]["p50"]]
+    plan, (first, *_) = found["plan"], found["summary"]
+    rows = [*found["samples"], *found["summary"], *found["verdicts"], *found["changes"]]
+    parts = [found, plan, found["environment"], *rows, *found["prices"]]
+    parts += [*plan["contenders"], *plan["prompts"], plan["prompts"][0]["checks"][0], plan["slo"]]
+    parts += [first["mean"], first["latency_ms"], first["latency_ms"]["p50"]]
+    parts += [found["harness_error_ms"], found["harness_error_ms"]["ttft"]]
     assert {name for part in parts for name in part} - described == set()
