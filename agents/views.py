@@ -21,6 +21,7 @@ from agents.model_lists import listed_models
 from agents.models import AgentSession, SessionStatus
 from agents.offers import listed_on_offer, offers
 from agents.services import cancel_turn, delete_session
+from agents.transcript import transcript
 from agents.turns import TURN_ERRORS, begin_turn, whole_turn
 from byom.errors import own_error_body
 from credentials.errors import CredentialError
@@ -84,7 +85,7 @@ def chat(request: HttpRequest, pk: str) -> HttpResponse:
     session = get_object_or_404(AgentSession.objects.owned_by(request.user), pk=pk)
     context = {
         "session": session,
-        "entries": session.messages.select_related("record"),
+        "entries": transcript(session),
         "form": MessageForm(),
         "labels": _labels(session),
         "advice": last_advice(session) if session.status == SessionStatus.FAILED else None,

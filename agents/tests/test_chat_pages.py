@@ -321,6 +321,23 @@ def test_steps_of_tools_are_rows_that_open(member: Client, alice: User) -> None:
     assert "&lt;b&gt;" in page and "&lt;i&gt;4&lt;/i&gt;" in page
 
 
+def test_a_turn_of_several_calls_is_summed_up_below_its_last_one(
+    member: Client, alice: User, simulator: Any
+) -> None:
+    session = AgentSession.objects.create(owner=alice, tools=["calculator"])
+    for question in ("Use calculator: what is 6*7?", "What is the capital of France?"):
+        member.post(f"/chat/{session.pk}/messages/", {"content": question})
+    page = member.get(f"/chat/{session.pk}/")
+    costs = [row.cost_usd or Decimal(0) for row in UsageRecord.objects.order_by("created_at")]
+
+    (summed,) = [shown.total for shown in page.context["entries"] if shown.total]
+    assert (summed.calls, summed.cost_usd) == (2, sum(costs[:2]))
+    assert [bool(shown.total) for shown in page.context["entries"]] == [
+        False, False, False, True, False, False,
+    ]  # fmt: skip
+    assert text_of(page).count("Whole turn:") == 2  # and the mould
+
+
 def test_a_refused_key_has_a_card_that_leads_to_it(member: Client, alice: User) -> None:
     key = CredentialFactory.create(owner=alice)
     session = AgentSession.objects.create(

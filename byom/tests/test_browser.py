@@ -181,6 +181,18 @@ def test_a_cost_of_many_digits_stands_on_one_line(cheap_call: None, page: Page, 
     assert box and box["height"] < 40
 
 
+def test_the_sum_of_a_turn_looks_as_it_will_after_a_reload(page: Page) -> None:
+    page.goto("/chat/new/")
+    page.get_by_label("calculator").check()
+    page.get_by_role("button", name="Start").click()
+    ask(page, "Use calculator: what is 6*7?")
+    whole = page.get_by_label("The whole turn")
+    expect(whole).to_contain_text("Whole turn: 2 calls")
+    streamed = whole.inner_text()
+    page.reload()
+    assert whole.inner_text() == streamed
+
+
 def test_shift_enter_makes_a_new_line(page: Page) -> None:
     start_chat(page)
     page.keyboard.type("one")

@@ -130,13 +130,15 @@ function setUp() {
     if (!finished) throw new Error("the stream ended early");
   }
 
-  function done(answer, { message, receipts = [], finish_reason: reason }) {
+  function done(answer, { message, receipts = [], total, finish_reason: reason }) {
     status.textContent = "The answer is complete.";
     answer.querySelector(".who").textContent = "Model";
     const said = answer.querySelector(".text");
     if (message && !said.textContent) renderMarkdown(said, textOf(message));
     answer.querySelector("[data-copy-message]").hidden = false;
-    keepingBottom(() => answer.querySelector(".after").before(...receipts.map(receiptLine)));
+    const lines = receipts.map(receiptLine);
+    if (total.calls > 1) lines.push(totalLine(total));
+    keepingBottom(() => answer.querySelector(".after").before(...lines));
     if (reason in ENDS) fail(null, ENDS[reason]);
   }
 
@@ -180,6 +182,14 @@ function setUp() {
     message.scrollIntoView({ block: "end" });
     window.scrollTo(0, document.documentElement.scrollHeight);
     return message;
+  }
+
+  function totalLine(total) {
+    const line = fromTemplate("total-template");
+    line.querySelector("[data-total=calls]").textContent = total.calls;
+    line.querySelector("[data-total=tokens]").textContent = `${count(total.input_tokens)} in, ${count(total.output_tokens)} out`;
+    line.querySelector("[data-total=cost]").textContent = usd(total.cost_usd);
+    return line;
   }
 
   function receiptLine(receipt) {
@@ -285,14 +295,19 @@ function parse(block) {
 
 // The same rules as usage/templatetags/usage_format.py.
 
+// Reckoned in whole numbers: as a float, half of the last digit may round down.
 function usd(cost) {
   if (cost === null) return "no price";
-  const value = Number(cost);
-  if (value === 0) return "$0";
-  const exponent = Number(value.toExponential().split("e")[1]);
-  const decimals = value >= 1 ? 2 : Math.max(2, 2 - exponent);
-  const [whole, fraction] = value.toFixed(decimals).split(".");
-  return `$${Number(whole).toLocaleString("en")}.${fraction.replace(/0+$/, "").padEnd(2, "0")}`;
+  const [units, part = ""] = cost.split(".");
+  const value = BigInt(units + part);
+  if (value === 0n) return "$0";
+  const magnitude = value.toString().length - part.length - 1;
+  const decimals = magnitude >= 0 ? 2 : Math.max(2, 2 - magnitude);
+  const step = 10n ** BigInt(Math.max(0, part.length - decimals));
+  const grown = value * 10n ** BigInt(Math.max(0, decimals - part.length));
+  const digits = ((grown + step / 2n) / step).toString().padStart(decimals + 1, "0");
+  const fraction = digits.slice(-decimals).replace(/0+$/, "").padEnd(2, "0");
+  return `$${BigInt(digits.slice(0, -decimals)).toLocaleString("en")}.${fraction}`;
 }
 
 function duration(milliseconds) {
