@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 
 from benchmarks.plan import Contender
+from benchmarks.rhythm import BadRhythm, Rhythm, read_rhythm
 from benchmarks.slo import BadSlo, Slo, read_slo
 from providers import registry
 
+RHYTHMS = "“every 6h”, “daily 06:00 Europe/Berlin”, “weekly mon 06:00” (needs a running server)"
 PROVIDERS = ("openai", "google", "anthropic")
 
 
@@ -51,6 +53,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--fail-on-regression", action="store_true", help="exit 1 if one is found (--compare)")
     add("--yes", action="store_true", help="don't ask before it starts")
     add("--csv", metavar="FILE", help="a row per call, besides the results")
+    add("--html", metavar="FILE", help="a report with plots, besides the results")
+    add("--schedule", type=_rhythm, metavar="WHEN", help=f"not now, but {RHYTHMS}")
     add("--output", default=".", metavar="DIR|FILE.json", help="where the results go")
 
 
@@ -118,6 +122,13 @@ def _rate(text: str) -> float:
     if not 0 < value <= 1_000:
         raise argparse.ArgumentTypeError(f"calls a second, more than 0, up to 1000, not {text!r}")
     return value
+
+
+def _rhythm(text: str) -> Rhythm:
+    try:
+        return read_rhythm(text)
+    except BadRhythm as error:
+        raise argparse.ArgumentTypeError(f"{error} Not {text!r}.") from None
 
 
 def _run_id(text: str) -> uuid.UUID:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from benchmarks import background
 from benchmarks.models import BenchmarkRun, BenchmarkSchedule
-from benchmarks.plan_json import plan_from_json
+from benchmarks.plan import Plan
+from benchmarks.plan_json import plan_from_json, plan_to_json
+from benchmarks.rhythm import Rhythm
 from benchmarks.run import Source
 from benchmarks.starting import StartError, create
 
@@ -18,6 +21,21 @@ logger = logging.getLogger(__name__)
 
 class Skipped(Exception):
     """No run is made this time; the message says why."""
+
+
+def make(*, owner: Any, rhythm: Rhythm, plan: Plan) -> BenchmarkSchedule:
+    """A schedule for the owner's own keys, named after its rhythm."""
+    return BenchmarkSchedule.objects.create(
+        owner=owner,
+        name=str(rhythm).capitalize(),
+        plan={"keys": Source.USER, **plan_to_json(plan)},
+        every=rhythm.every,
+        hours=rhythm.hours,
+        at=rhythm.at,
+        weekday=rhythm.weekday,
+        time_zone=rhythm.zone,
+        next_at=rhythm.after(timezone.now()),
+    )
 
 
 def start_due() -> int:

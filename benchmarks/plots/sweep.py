@@ -44,9 +44,11 @@ class Levels:
 def sweep(calls: Mapping[str, Sequence[Call]], which: Time) -> Figure | None:
     """None unless there were several numbers of calls at a time."""
     levels = Levels(sorted({call.level for taken in calls.values() for call in taken}))
+    if len(levels.values) < 2:
+        return None
     found = {name: _by_level(taken, which) for name, taken in calls.items()}
     middles = [percentile(v, 50) for ranked in found.values() for v in ranked.values()]
-    if len(levels.values) < 2 or not middles:
+    if not middles:
         return None
     up = fitting(middles, HEIGHT - BOTTOM, TOP)
     drawn = [

@@ -18,7 +18,7 @@ from benchmarks.tests.samples import OPENAI
 
 
 def call(ms: float = 1000.0, **changes: object) -> Call:
-    fields = {"ok": True, "ttft_ms": ms / 2, "cost_usd": 0.001, **changes}
+    fields = {"ok": True, "level": 1, "ttft_ms": ms / 2, "cost_usd": 0.001, **changes}
     return Call(contender=OPENAI, prompt="Simple", latency_ms=ms, **fields)  # type: ignore[arg-type]
 
 

@@ -19,12 +19,13 @@ from django.utils import timezone
 from rich.console import Console
 from rich.text import Text
 
-from benchmarks import report, result_files, results, store, workers
+from benchmarks import report, result_files, results, schedules, store, workers
 from benchmarks.baseline import BadBaseline, Baseline, load
 from benchmarks.budget import unpriced
 from benchmarks.changes import changes
 from benchmarks.csv_file import csv_destination, save_csv
 from benchmarks.execution import execute, keys_of
+from benchmarks.html_report import html_report
 from benchmarks.keys import (
     Keys,
     NoKey,
@@ -77,7 +78,8 @@ class Command(BaseCommand):
         prompts = _prompts(options["prompts"])
         earlier = _resumed(options["resume"])
         path = _destination(options["output"])
-        csv_path = _csv_destination(options["csv"])
+        csv_path = _file_destination("--csv", options["csv"])
+        html_path = _file_destination("--html", options["html"])
         with _keys(options, wanted_ones, earlier) as (keys, owner_id):
             _print(console, report.title(bool(keys.simulated)))
             _print(console, report.available_keys(keys))
@@ -88,11 +90,15 @@ class Command(BaseCommand):
             plan = replace(plan, max_cost=options["max_cost"] or plan.max_cost)
             _refuse_unpriced(plan)
             _print(console, report.estimate(plan, earlier.done if earlier else 0))
+            if options["schedule"]:
+                return _keep_schedule(console, options, plan)
             if not (options["yes"] or options["simulate"] or _agreed(self.stdout)):
                 raise CommandError("Nothing was measured.", returncode=USAGE)
             row = _reopened(earlier, options) if earlier else _created(plan, keys, owner_id)
             run = _execute(console, row, keys, plan, path)
         run.baseline = baseline
+        if html_path and run.samples:
+            _save_html(console, run, html_path)
         _finish(console, run, path, csv_path, options["fail_on_regression"])
 
 
@@ -156,11 +162,11 @@ def _destination(output: str) -> Path:
         raise CommandError(f"--output: {error}", returncode=USAGE) from None
 
 
-def _csv_destination(name: str | None) -> Path | None:
+def _file_destination(option: str, name: str | None) -> Path | None:
     try:
         return csv_destination(name) if name else None
     except result_files.BadOutput as error:
-        raise CommandError(f"--csv: {error}", returncode=USAGE) from None
+        raise CommandError(f"{option}: {error}", returncode=USAGE) from None
 
 
 def _baseline(text: str | None, owner_id: Any) -> Baseline | None:
@@ -305,6 +311,24 @@ def _save_csv(console: Console, run: Run, path: Path) -> None:
             f"The calls could not be saved to {path}: {error.strerror}.", returncode=FAILED
         ) from None
     console.print(Text(f"✓ Calls saved to: {path}"), soft_wrap=True)
+
+
+def _save_html(console: Console, run: Run, path: Path) -> None:
+    try:
+        path.write_text(html_report(BenchmarkRun.objects.get(pk=run.id)), "utf-8")
+    except OSError as error:
+        raise CommandError(
+            f"The report could not be saved to {path}: {error.strerror}.", returncode=FAILED
+        ) from None
+    console.print(Text(f"\n✓ Report saved to: {path}"), soft_wrap=True)
+
+
+def _keep_schedule(console: Console, options: dict[str, Any], plan: Plan) -> None:
+    if options["user"] is None or plan.max_cost is None:
+        raise CommandError("--schedule needs --user and --max-cost.", returncode=USAGE)
+    made = schedules.make(owner=_user(options["user"]), rhythm=options["schedule"], plan=plan)
+    console.print(Text(f"✓ Schedule {made.pk}: {made.rhythm}"), soft_wrap=True)
+    console.print(Text(f"  Due next: {made.next_at:%Y-%m-%d %H:%M} UTC"), soft_wrap=True)
 
 
 def _nothing_measured(run: Run) -> CommandError:
