@@ -47,6 +47,7 @@ class Action(models.TextChoices):
     TOKEN_CREATE = "token_create", "Access token made"
     TOKEN_REVOKE = "token_revoke", "Access token revoked"
     REPRICE = "reprice", "Past calls repriced"
+    PRICES = "prices", "List of prices changed"
     SERVER_CREATE = "server_create", "Tool server added"
     SERVER_CHANGE = "server_change", "Tool server changed"
     SERVER_DELETE = "server_delete", "Tool server deleted"

@@ -15,6 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -55,10 +56,10 @@ class Actor:
 
     @classmethod
     def at_shell(cls, username: str = "") -> Actor:
-        """Who runs a command: the person they say they are (raises DoesNotExist where there is
+        """Who runs a command: the person they say they are (raises CommandError where there is
         none of that name), else the machine's account."""
         if username:
-            return cls.of_user(get_user_model().objects.get_by_natural_key(username))
+            return cls.of_user(_person(username))
         with suppress(KeyError, OSError):  # an id without a name, as containers have them
             return cls(name=f"command line ({getpass.getuser()})")
         return COMMAND_LINE
@@ -72,6 +73,13 @@ class Actor:
             address=request.META.get("REMOTE_ADDR"),
             token=token if hasattr(token, "prefix") else None,
         )
+
+
+def _person(username: str) -> Any:
+    try:
+        return get_user_model().objects.get_by_natural_key(username)
+    except get_user_model().DoesNotExist:
+        raise CommandError(f"There is no user {username!r}.") from None
 
 
 SYSTEM = Actor()

@@ -19,6 +19,7 @@ from django.utils import timezone
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import _providers_from_raw  # how the package reads its own updates
 
+from credentials import trail
 from providers import registry
 from usage.price_models import PriceList
 
@@ -139,9 +140,19 @@ def _is_priced(found: DataSnapshot, pricing_id: str, model: str) -> bool:
 
 
 @transaction.atomic
-def store(text: bytes, prices: Prices, origin: str) -> PriceList:
-    """Puts a list that was checked into use, everywhere; the one before is gone."""
+def use(text: bytes | None, prices: Prices, origin: str) -> str:
+    """Puts a list that was checked into use, everywhere, and notes who did so; the one before is
+    gone. Without `text` it is the package's own. Returns what ledger rows will say of it."""
     PriceList.objects.all().delete()
+    source = prices.source if text is None else _stored(text, prices, origin).price_source
+    trail.record(trail.Action.PRICES, None, detail=f"{source}, from {origin}")
+    return source
+
+
+def _stored(text: bytes, prices: Prices, origin: str) -> PriceList:
     return PriceList.objects.create(
-        origin=origin[:200], package=PACKAGE, known_models=prices.models, data=zlib.compress(text)
+        origin=origin[:200],
+        package=PACKAGE,
+        known_models=prices.models,
+        data=zlib.compress(text),
     )

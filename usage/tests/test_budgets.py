@@ -227,6 +227,23 @@ def test_periods_begin_and_end(period: str, rolling: bool, now: str, start: str,
     assert window(Period(period), rolling, BERLIN, at) == (begins, ends)
 
 
+@pytest.mark.parametrize(
+    "zone",
+    ["Europe/Berlin", "Africa/Cairo", "America/Santiago", "Australia/Lord_Howe", "Asia/Kolkata"],
+)
+def test_days_of_every_length_meet_without_gap(zone: str) -> None:
+    """Of 23, 23.5, 24.5 and 25 hours too, and where there is no midnight (Cairo, in April)."""
+    place = ZoneInfo(zone)
+    day = window(Period.DAY, False, place, datetime(2026, 1, 1, 12, tzinfo=UTC))
+    for _ in range(400):
+        assert timedelta(hours=23) <= day.end - day.start <= timedelta(hours=25)
+        for moment in (day.start, day.end - timedelta(seconds=1)):
+            assert window(Period.DAY, False, place, moment) == day
+        following = window(Period.DAY, False, place, day.end)
+        assert following.start == day.end
+        day = following
+
+
 def test_amounts_are_exact() -> None:
     row = Budget(unit="usd")
 

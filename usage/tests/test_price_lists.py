@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from byom.tests.live_server import serve
+from credentials.audit import AuditEvent
 from providers import registry
 from providers.vocabulary import Usage
 from usage import price_lists
@@ -115,6 +116,9 @@ def test_fetched_prices_are_in_use_and_rows_keep_where_they_are_from(
     record = called(alice, "gpt-4o-mini")
     assert (record.price_source, record.unit_prices["input_mtok"]) == (source, "0.5")
     assert source in told
+    event = AuditEvent.objects.get()
+    assert (event.action, event.object_type) == ("prices", "ledger")
+    assert event.detail == f"{source}, from {row.origin}"
 
 
 def test_another_process_takes_over_what_was_fetched(tmp_path: Path) -> None:

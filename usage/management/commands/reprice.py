@@ -9,8 +9,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from credentials.trail import Actor, acting
 from usage.models import UsageQuerySet, UsageRecord
@@ -37,11 +36,7 @@ class Command(BaseCommand):
         if dry_run:
             self._tell(found, "would be booked", told=True)
             return
-        try:
-            who = Actor.at_shell(actor)
-        except get_user_model().DoesNotExist:
-            raise CommandError(f"There is no user {actor!r}.") from None
-        with acting(who):
+        with acting(Actor.at_shell(actor)):
             self._tell(book(found), "booked", told=options["verbosity"] > 1)
 
     def _tell(self, changes: Iterator[Change], verb: str, *, told: bool) -> None:

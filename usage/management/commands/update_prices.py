@@ -13,10 +13,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from genai_prices.update_prices import DEFAULT_UPDATE_URL
 
+from credentials.trail import Actor, acting
 from providers.vocabulary import Usage
 from usage import price_lists
 from usage.daily import EVERYONE, DailyUsage, Dimension
-from usage.models import PriceList
 from usage.price_lists import BadPrices, Prices
 from usage.prices import Price, by_list
 
@@ -37,6 +37,7 @@ class Command(BaseCommand):
         origin.add_argument("--file", type=Path, help="fetched elsewhere: for machines offline")
         origin.add_argument("--bundled", action="store_true", help="back to the package's own")
         parser.add_argument("--check", action="store_true", help="only tell what would change")
+        parser.add_argument("--as", dest="actor", default="", metavar="USER", help="who you are")
 
     def handle(
         self, *args: Any, url: str, file: Path | None, bundled: bool, check: bool, **options: Any
@@ -52,7 +53,8 @@ class Command(BaseCommand):
         for line in _changes(before, after):
             self.stdout.write(line)
         if not check:
-            self.stdout.write(f"In use now: {_put_into_use(text, after, origin)}.")
+            with acting(Actor.at_shell(options["actor"])):
+                self.stdout.write(f"In use now: {price_lists.use(text, after, origin)}.")
 
 
 def _new(text: bytes | None) -> Prices:
@@ -65,13 +67,6 @@ def _plain(url: str) -> str:
     """Without what may be secret in it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{parts.path}"
-
-
-def _put_into_use(text: bytes | None, prices: Prices, origin: str) -> str:
-    if text is not None:
-        return price_lists.store(text, prices, origin).price_source
-    PriceList.objects.all().delete()
-    return prices.source
 
 
 def _changes(before: Prices, after: Prices) -> Iterator[str]:
