@@ -22,6 +22,7 @@ from agents.tool_servers import (
     delete_tool_server,
 )
 from agents.toolbox import functions
+from credentials.limits import limit
 from credentials.models import Scope
 
 
@@ -75,6 +76,7 @@ class ToolServerViewSet(
         return ToolServer.objects.owned_by(self.request.user).active()
 
     def create(self, request: Request) -> Response:
+        limit("changes of tool servers", request.user.pk)
         body = ToolServerWrite(data=request.data)
         body.is_valid(raise_exception=True)
         server = add_tool_server(owner=request.user, **body.validated_data)
@@ -82,6 +84,7 @@ class ToolServerViewSet(
 
     def partial_update(self, request: Request, pk: str) -> Response:
         server = self.get_object()
+        limit("changes of tool servers", request.user.pk)
         body = ToolServerChange(data=request.data)
         body.is_valid(raise_exception=True)
         changed = change_tool_server(server=server, **body.validated_data)
@@ -93,5 +96,7 @@ class ToolServerViewSet(
 
     @action(detail=True)
     def tools(self, request: Request, pk: str) -> Response:
-        found = async_to_sync(remote_tools)(self.get_object())
+        server = self.get_object()
+        limit("questions to tool servers", request.user.pk)
+        found = async_to_sync(remote_tools)(server)
         return Response([asdict(each.tool) for each in found])

@@ -16,8 +16,9 @@ from agents.errors import (
 from agents.models import ToolServer
 from agents.tool_servers import MAX_TOKEN, SERVER_NAME, add_tool_server, change_tool_server
 from credentials.forms import KeyField
+from credentials.limits import TooManyRequests, limit
 
-FIELDS: dict[type[SessionError], str] = {
+FIELDS: dict[type[Exception], str] = {
     ToolServerExists: "name",
     ToolServerRefused: "url",
     TokenRefused: "token",
@@ -42,14 +43,16 @@ class ServerForm(forms.Form):
     """A form that asks a service; what that refuses comes back to its field."""
 
     template_name = "forms/fields.html"
+    owner_id: int
 
     def submit(self) -> ToolServer | None:
         """The row, or None with the reason added to the form."""
         if not self.is_valid():
             return None
         try:
+            limit("changes of tool servers", self.owner_id)
             return self.write()
-        except SessionError as error:
+        except (SessionError, TooManyRequests) as error:
             field = FIELDS.get(type(error))
             self.add_error(field if field in self.fields else None, str(error))
             return None
@@ -70,7 +73,7 @@ class AddServerForm(ServerForm):
 
     def __init__(self, *args: Any, owner: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.owner = owner
+        self.owner, self.owner_id = owner, owner.pk
 
     def write(self) -> ToolServer:
         return add_tool_server(owner=self.owner, **self.cleaned_data)
@@ -83,7 +86,7 @@ class ChangeServerForm(ServerForm):
 
     def __init__(self, *args: Any, server: ToolServer, **kwargs: Any) -> None:
         super().__init__(*args, **{"initial": {"url": server.url}, **kwargs})
-        self.server = server
+        self.server, self.owner_id = server, server.owner_id
         kept = f"Empty: {server.token_masked} stays. " if server.token else ""
         self.fields["token"].help_text = f"{kept}Another URL needs it again. {PINNED}"
         if not server.token:

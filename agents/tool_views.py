@@ -15,6 +15,7 @@ from agents.mcp_client import remote_tools
 from agents.models import ToolServer
 from agents.tool_forms import AddServerForm, ChangeServerForm
 from agents.tool_servers import delete_tool_server
+from credentials.limits import TooManyRequests, limit
 from credentials.vault import Unreadable
 
 
@@ -42,8 +43,9 @@ def server(request: HttpRequest, pk: str) -> HttpResponse:
         return redirect("agents:tool-server", pk=pk)
     context = {"server": found, "form": form, "tools": [], "trouble": ""}
     try:
+        limit("questions to tool servers", request.user.pk)
         context["tools"] = [each.tool for each in async_to_sync(remote_tools)(found)]
-    except (ToolServerFailed, ToolServersClosed, Unreadable) as error:
+    except (ToolServerFailed, ToolServersClosed, TooManyRequests, Unreadable) as error:
         context["trouble"] = str(error)
     return render(request, "agents/tool_server.html", context, status=_status(form))
 

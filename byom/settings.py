@@ -335,6 +335,8 @@ CREDENTIAL_LIMITS = {
     "changes of keys": env.integer("BYOM_LIMIT_KEY_CHANGES", 10, at_least=1),
     "tests of keys": env.integer("BYOM_LIMIT_KEY_TESTS", 20, at_least=1),
     "looks at single keys": env.integer("BYOM_LIMIT_KEY_READS", 50, at_least=1),
+    "changes of tool servers": env.integer("BYOM_LIMIT_TOOL_SERVER_CHANGES", 20, at_least=1),
+    "questions to tool servers": env.integer("BYOM_LIMIT_TOOL_SERVER_QUESTIONS", 60, at_least=1),
 }
 # Of provider calls, by who is limited: calls and tokens a minute, calls at the same time.
 RATE_LIMITS = {

@@ -179,6 +179,26 @@ def test_a_token_given_anew_counts_from_the_next_call_on(server: ToolServer, doo
     assert door.brought[-1] == "Bearer another-token"
 
 
+def test_changes_and_questions_are_limited_and_deletion_is_not(
+    api: APIClient, client: Client, alice: User, settings: Any, simulator: Any
+) -> None:
+    server = add_tool_server(owner=alice, name="home", url=URL, token=TOKEN)
+    settings.CREDENTIAL_LIMITS = {**settings.CREDENTIAL_LIMITS, "changes of tool servers": 1}
+    settings.CREDENTIAL_LIMITS["questions to tool servers"] = 1
+    address = f"{SERVERS}/{server.pk}"
+    client.force_login(alice)
+
+    assert api.patch(address, {"token": TOKEN}, format="json").status_code == 200
+    assert api.patch(address, {"token": TOKEN}, format="json").status_code == 429
+    page = client.post("/chat/tool-servers/", {"name": "two", "url": URL})
+    assert page.status_code == 422 and "1 changes of tool servers" in page.content.decode()
+    assert api.get(f"{address}/tools").json()["code"] == "tool_server_failed"
+    assert api.get(f"{address}/tools").json()["code"] == "too_many_requests"
+    looked = client.get(f"/chat/tool-servers/{server.pk}/").content.decode()
+    assert "1 questions to tool servers" in looked
+    assert api.delete(address).status_code == 204
+
+
 def test_rotation_seals_tokens_anew_with_the_keys(server: ToolServer, settings: Any) -> None:
     CredentialFactory.create()
     new = f"k2:{base64.b64encode(b'2' * 32).decode()}"

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from agents.models import AgentSession
 from agents.services import create_session
-from agents.tries import LONGEST_WAIT, RETRY_SECONDS, _wait_before_retry
+from agents.tries import LONGEST_WAIT, RETRY_SECONDS, wait_before_retry
 from agents.turns import begin_turn, whole_turn
 from credentials.models import LLMCredential
 from credentials.tests.factories import CredentialFactory
@@ -203,7 +203,7 @@ def test_waits_double_with_jitter_or_are_the_providers_own(
 ) -> None:  # fmt: skip
     monkeypatch.setattr("agents.tries.RETRY_SECONDS", RETRY_SECONDS)
     error = Overloaded("OpenAI", retry_after=retry_after)
-    waits = [_wait_before_retry(error, retries) for _ in range(200)]
+    waits = [wait_before_retry(error, retries) for _ in range(200)]
 
     assert all(wait is not None and least <= wait <= most for wait in waits)
     assert (len(set(waits)) > 100) is (retry_after is None)
@@ -221,7 +221,7 @@ def test_waits_double_with_jitter_or_are_the_providers_own(
 def test_there_is_no_fourth_retry_no_long_wait_and_none_for_good(
     error: ProviderError, retries: int
 ) -> None:
-    assert _wait_before_retry(error, retries) is None
+    assert wait_before_retry(error, retries) is None
 
 
 def test_between_tries_the_call_waits(
