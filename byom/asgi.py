@@ -32,6 +32,7 @@ from gateway import app as gateway  # noqa: E402
 from gateway.upstream import upstream  # noqa: E402
 from providers import registry  # noqa: E402
 from providers.http import http_client  # noqa: E402
+from usage.group_commit import group_commit  # noqa: E402
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -71,6 +72,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     async with http_client(), upstream(), timer():
         await send({"type": "lifespan.startup.complete"})
         await receive()
+    await asyncio.to_thread(group_commit().close)
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -102,10 +102,15 @@ def allow(settings: Any) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture(autouse=True)
 def fresh_limits() -> Iterator[None]:
-    """No test uses up the limits of another, or has its keys suspended."""
+    """No test uses up the limits of another, has its keys suspended or remembers its rows."""
     from credentials.limits import buckets
 
     yield
+    if ledger := sys.modules.get("usage.group_commit"):
+        ledger.leases.forget_all()
+        ledger.group_commit().close()
+    if memory := sys.modules.get("usage.memory"):
+        memory.forget_everything()
     buckets.cache_clear()
     if breakers := sys.modules.get("agents.breaker"):
         breakers.breaker.clear()

@@ -28,7 +28,7 @@ from gateway.options import holding, read_options
 from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
 from gateway.routes import Route, model_asked_for, route, spoken
-from gateway.selection import Chosen, admitted, guest_of, in_database
+from gateway.selection import Chosen, admitted, guest_of
 from gateway.translated import Translated
 from providers import registry
 from providers.errors import ProviderError
@@ -86,7 +86,7 @@ async def _serve(exchange: Exchange) -> None:
     options = read_options(exchange.headers)
     asked = read_request(where, await exchange.body())
     payer = await in_database(holding, guest, options.credential) if options.credential else guest
-    chosen, call = await in_database(admitted, payer, where, asked)
+    chosen, call = await admitted(payer, where, asked)
     if not chosen.speaks(where.dialect):
         rest = translations(guest, where, asked, options.fallback)
         await Translated(exchange, where.dialect, asked, chosen.selection, call, rest).run()

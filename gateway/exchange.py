@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 IDLE_SECONDS = 30.0  # between two pieces of a body
 BODY_SECONDS = 300.0  # for all of it
+_AT_LEAST_SECONDS = 0.05
 STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
@@ -83,22 +84,31 @@ class Exchange:
         """The result of `work`, which is cancelled, and has ended, once the client goes away.
 
         For use after the body has been read. Raises ClientGone and whatever `work` raises.
+        Nobody looks for the client at once: most answers are there sooner than it could leave.
         """
-        task = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(self._gone())
+        watching: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise ClientGone
+            async with asyncio.timeout(None) as presence:
+                start = loop.call_later(_AT_LEAST_SECONDS, self._watch, presence, watching)
+                return await work
+        except TimeoutError:
+            if presence.expired():
+                raise ClientGone from None
+            raise
         finally:
-            task.cancel()
-            gone.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
+            start.cancel()
+            for task in watching:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
-    async def _gone(self) -> None:
+    def _watch(self, presence: asyncio.Timeout, watching: list[asyncio.Task[None]]) -> None:
+        watching.append(asyncio.ensure_future(self._end_with_client(presence)))
+
+    async def _end_with_client(self, presence: asyncio.Timeout) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        presence.reschedule(asyncio.get_running_loop().time())
 
     async def start(self, status: int, headers: Headers) -> None:
         raw = [(name.encode("latin-1"), _header_value(value)) for name, value in headers]

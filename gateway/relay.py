@@ -25,7 +25,6 @@ from gateway.exchange import STREAM_HEADERS, Exchange
 from gateway.rate_headers import rate_headers
 from gateway.receipts import receipt_headers
 from gateway.routes import Operation
-from gateway.selection import in_database
 from gateway.taps import StreamTap, read_whole
 from gateway.upstream import Upstream, chunks, upstream, whole
 from providers.dial import Refused
@@ -40,7 +39,8 @@ from providers.errors import (
 from providers.http import UnreadableAnswer
 from providers.redaction import redact
 from providers.translation import read_failure
-from usage.ledger import OpenCall
+from usage.group_commit import group_commit
+from usage.ledger import OpenCall, Outcome
 from usage.models import Status, UsageRecord
 
 _REQUEST_HEADERS = frozenset({"content-type", "accept", "user-agent"})
@@ -248,12 +248,9 @@ class Relay:
             await self._settle(Status.OK if self.reading.ended else Status.CANCELLED)
 
     async def _settle(self, status: Status, error: ProviderError | None = None) -> UsageRecord:
-        """Shielded: the row is written whatever happens to who waits for it."""
-        return await asyncio.shield(in_database(self._write_row, status, error))
-
-    def _write_row(self, status: Status, error: ProviderError | None) -> UsageRecord:
+        """The row, once it is durable. It is written whatever happens to who waits for it."""
         usage, source = self.reading.tokens(lambda: prompt_characters(self.order.asked.body))
-        return self.call.settle(
+        outcome = Outcome(
             status=status,
             usage=usage,
             usage_source=source,
@@ -263,6 +260,7 @@ class Relay:
             request_id=self.request_id,
             is_free=self.order.does.is_free,
         )
+        return await group_commit().put(self.call.close(outcome))
 
     def _limits(self, theirs: Pairs) -> Pairs:
         """Our own rate limits, where the provider has said nothing of its own."""

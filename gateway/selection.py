@@ -25,8 +25,10 @@ from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
 from gateway.routes import Route
 from providers import registry
-from usage.admission import admit
+from providers.vocabulary import Usage
+from usage.admission import admit, admit_at_once, make_room
 from usage.ceiling import ceiling
+from usage.group_commit import group_commit
 from usage.ledger import Caller, OpenCall
 from usage.memory import Memory, hashed
 from usage.models import Surface
@@ -45,6 +47,25 @@ async def in_database(job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     waits for it is cancelled; shield the call where it must begin too."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_threads, partial(_connected, partial(job, *args, **kwargs)))
+
+
+_under_way: dict[object, asyncio.Future[Any]] = {}
+
+
+async def once(key: object, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `job` says, run in the database once for all who ask for `key` at the same time."""
+    loop = asyncio.get_running_loop()
+    running: asyncio.Future[T] | None = _under_way.get((loop, key))
+    if running is None:
+        running = _under_way[loop, key] = asyncio.ensure_future(in_database(job, *args, **kwargs))
+        running.add_done_callback(lambda done: _over((loop, key), done))
+    return await asyncio.shield(running)
+
+
+def _over(key: object, done: asyncio.Future[Any]) -> None:
+    del _under_way[key]
+    if not done.cancelled():
+        done.exception()  # has been looked at, should all who asked be gone
 
 
 def _connected(job: Callable[[], T]) -> T:
@@ -88,7 +109,7 @@ MEMORIES: list[Memory[Any, Any]] = [_guests, _selections]
 async def guest_of(token: str) -> Guest:
     """Raises TokenMissing, TokenRefused and ScopeMissing."""
     known = _guests.get(hashed(token))
-    return await in_database(authenticate, token) if known is None else known
+    return await once(("guest", token), authenticate, token) if known is None else known
 
 
 def authenticate(token: str) -> Guest:
@@ -107,27 +128,49 @@ def authenticate(token: str) -> Guest:
     return guest
 
 
-def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall]:
+async def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall]:
     """The key for one call, and the call, which has been let in; one that has to be translated
-    is let in where it is made (`agents.calls`). Raises what `choose` raises and NotAdmitted."""
-    chosen = choose(guest, where, asked.model)
-    call = OpenCall(guest.caller, chosen.selection.payer)
+    is let in where it is made (`agents.calls`). Raises what `choose` raises and NotAdmitted.
+
+    A token that is in use and budgets that have room need no database.
+    """
+    wanted = _wanted(guest, where, asked.model)
+    selection = _selections.get(wanted)
+    if selection is None:
+        selection = await once(wanted, choose, guest, where, asked.model)
+    chosen = Chosen(selection, selection.address(), selection.key("gateway"))
+    call = OpenCall(guest.caller, selection.payer)
     call.operation = where.does.name
     if chosen.speaks(where.dialect):
-        admit(call, None if where.does.is_free else ceiling(asked.parsed))
+        most = None if where.does.is_free else ceiling(asked.parsed)
+        await _let_in(call, most)
     return chosen, call
 
 
-def choose(guest: Guest, where: Route, model: str) -> Chosen:
-    """Raises WrongAddress and WrongCredential (only where nothing is translated), what
-    `agents.clients.select` raises, Unreadable, KeyRefused and BaseURLRefused."""
-    wanted = (guest.user.pk, guest.pinned_id, where.dialect.provider, where.does.translates, model)
-    selection = _selections.get(wanted)
-    if selection is None:
-        age = _selections.age
-        selection = _selected(guest, where, model)
-        _selections.keep(wanted, selection, age)
-    return Chosen(selection, selection.address(), selection.key("gateway"))
+async def _let_in(call: OpenCall, most: Usage | None) -> None:
+    if admit_at_once(call, most):
+        return
+    if most is not None:
+        parties = (call.caller.user_id, call.caller.access_token_id, call.payer.credential_id)
+        await once(("room", *parties), make_room, call, most)
+        group_commit().wake()  # which gives the room back when nobody needs it
+        if admit_at_once(call, most):
+            return
+    await in_database(admit, call, most)
+
+
+def choose(guest: Guest, where: Route, model: str) -> Selection:
+    """From the database. Raises WrongAddress and WrongCredential (only where nothing is
+    translated), what `agents.clients.select` raises, Unreadable, KeyRefused and BaseURLRefused."""
+    age = _selections.age
+    selection = _selected(guest, where, model)
+    _selections.keep(_wanted(guest, where, model), selection, age)
+    return selection
+
+
+def _wanted(guest: Guest, where: Route, model: str) -> tuple[object, ...]:
+    """All that a selection depends on."""
+    return guest.user.pk, guest.pinned_id, where.dialect.provider, where.does.translates, model
 
 
 def _selected(guest: Guest, where: Route, model: str) -> Selection:

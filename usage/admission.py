@@ -12,16 +12,32 @@ Nothing has been sent to a provider then, and nothing is in the ledger.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+from credentials.limits import LocalBuckets, buckets
 from providers.vocabulary import Usage
+from usage import leases, price_lists
 from usage.budget_models import Budget, Unit
-from usage.budgets import Intent, NoPrice, NoRoom, cancel, next_room, reserve
+from usage.budgets import (
+    Intent,
+    NoPrice,
+    NoRoom,
+    Parties,
+    cancel,
+    known_over,
+    next_room,
+    over,
+    read_over,
+    reserve,
+)
 from usage.ledger import OpenCall
+from usage.price_models import PriceOverride, known_overrides, read_overrides
 from usage.prices import most_that_it_costs
 from usage.rates import Hold, LimitReached, take
 from usage.signals import call_refused
@@ -91,11 +107,52 @@ def admit(call: OpenCall, most: Usage | None) -> None:
 
     Uses the database: wrap it where a loop runs.
     """
-    try:
-        _admit(call, most)
-    except NotAdmitted as error:
-        call_refused.send_robust(OpenCall, error=error)
-        raise
+    with _telling():
+        call.hold = _hold(call, most or Usage())
+        if most is not None:
+            with _giving_back(call):
+                _set_aside(call, most)
+
+
+def admit_at_once(call: OpenCall, most: Usage | None) -> bool:
+    """`admit` without the database: False where that has to be asked, and then nothing is held.
+    Raises a NotAdmitted too."""
+    if not isinstance(buckets(), LocalBuckets):
+        return False
+    with _telling():
+        held = () if most is None else _held(call, most)
+        if held is None:
+            return False
+        try:
+            call.hold = _hold(call, most or Usage())
+        except NotAdmitted:
+            leases.give_back(held, used=False)
+            raise
+        call.held = held
+        return True
+
+
+def _held(call: OpenCall, most: Usage) -> tuple[leases.Held, ...] | None:
+    """What the call takes of this process's leases; None if its budgets are not known, or their
+    leases have no room."""
+    budgets = known_over(_parties(call))
+    if not budgets:
+        return None if budgets is None else ()
+    entered = known_overrides()
+    if entered is None or not price_lists.is_read():
+        return None
+    with _naming(call):
+        return leases.take(_intent(call, most, entered), budgets)
+
+
+def make_room(call: OpenCall, most: Usage) -> None:
+    """Sees to it that calls like this one can be admitted at once, where their budgets have plenty
+    of room. Uses the database. Raises PriceUnknown."""
+    budgets = read_over(_parties(call))
+    if budgets:
+        price_lists.current()
+        with _naming(call):
+            leases.extend(_intent(call, most, read_overrides()), budgets)
 
 
 def readmit(call: OpenCall, most: Usage) -> None:
@@ -105,13 +162,22 @@ def readmit(call: OpenCall, most: Usage) -> None:
     _set_aside(call, most)
 
 
-def _admit(call: OpenCall, most: Usage | None) -> None:
-    call.hold = _hold(call, most or Usage())
-    if most is None:
-        return
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tells who counts refusals."""
     try:
-        _set_aside(call, most)
+        yield
+    except NotAdmitted as error:
+        call_refused.send_robust(OpenCall, error=error)
+        raise
+
+
+@contextmanager
+def _giving_back(call: OpenCall) -> Iterator[None]:
+    try:
+        yield
     except Exception:
+        assert call.hold is not None
         call.hold.cancel()
         raise
 
@@ -129,23 +195,36 @@ def _hold(call: OpenCall, most: Usage) -> Hold:
 
 
 def _set_aside(call: OpenCall, most: Usage) -> None:
-    caller, payer = call.caller, call.payer
     call.warnings = ()
-    budgets = Budget.objects.over(
-        user_id=caller.user_id,
-        access_token_id=caller.access_token_id,
-        credential_id=payer.credential_id,
-    )
+    budgets = over(_parties(call))
     if not budgets:
         return
-    cost = most_that_it_costs(payer.provider, payer.model, most, timezone.now())
+    with _naming(call):
+        overdrawn = reserve(_intent(call, most), budgets)
+    call.has_reservations = True
+    call.warnings = tuple(f"The budget “{budget.name}” is overdrawn." for budget in overdrawn)
+
+
+@contextmanager
+def _naming(call: OpenCall) -> Iterator[None]:
+    """Says in people's words why a budget lets a call not through."""
     try:
-        overdrawn = reserve(Intent(call_id=call.id, most=most, cost=cost), budgets)
+        yield
     except NoRoom as refusal:
         raise _spent(refusal.budget, refusal.units) from None
     except NoPrice as refusal:
-        raise PriceUnknown(None, name=refusal.budget.name, model=payer.model) from None
-    call.warnings = tuple(f"The budget “{budget.name}” is overdrawn." for budget in overdrawn)
+        raise PriceUnknown(None, name=refusal.budget.name, model=call.payer.model) from None
+
+
+def _parties(call: OpenCall) -> Parties:
+    caller = call.caller
+    return Parties(caller.user_id, caller.access_token_id, call.payer.credential_id)
+
+
+def _intent(call: OpenCall, most: Usage, entered: Sequence[PriceOverride] | None = None) -> Intent:
+    payer = call.payer
+    cost = most_that_it_costs(payer.provider, payer.model, most, timezone.now(), entered)
+    return Intent(call_id=call.id, most=most, cost=cost)
 
 
 def _spent(budget: Budget, most: int) -> BudgetSpent:

@@ -27,6 +27,7 @@ class BudgetSerializer(serializers.ModelSerializer[Budget]):
         max_digits=18, decimal_places=9, min_value=Decimal(0), max_value=_LARGEST
     )
     spent = serializers.DecimalField(max_digits=20, decimal_places=9, read_only=True)
+    rolls_at = serializers.DateTimeField(source="resets_at", read_only=True)
     reserved = serializers.DecimalField(max_digits=20, decimal_places=9, read_only=True)
     access_token_id = serializers.PrimaryKeyRelatedField(
         source="access_token", queryset=AccessToken.objects.none(), required=False, allow_null=True
@@ -42,7 +43,7 @@ class BudgetSerializer(serializers.ModelSerializer[Budget]):
             "time_zone", "access_token_id", "credential_id", "is_hard", "refuses_unpriced",
             "is_active", "counted_from", "rolls_at", "created_at", "updated_at",
         )  # fmt: skip
-        read_only_fields = ("counted_from", "rolls_at")
+        read_only_fields = ("counted_from",)
 
     def get_fields(self) -> dict[str, Any]:
         """Tokens and keys of others are not there."""

@@ -170,6 +170,10 @@ class Budget(models.Model):
     def units(self, amount: Decimal) -> int:
         return nano_usd(amount) if self.unit == Unit.USD else int(amount)
 
+    def refuses(self, cost: Decimal | None) -> bool:
+        """Whether it lets no call through whose price is as little known as this."""
+        return self.refuses_unpriced and self.unit == Unit.USD and cost is None
+
     @property
     def limit(self) -> Decimal:
         return self.amount(self.limit_units)
@@ -199,6 +203,11 @@ class Budget(models.Model):
     def is_due(self) -> bool:
         """Whether what it says of itself may be out of date."""
         return self.rolls_at <= timezone.now()
+
+    @property
+    def resets_at(self) -> datetime:
+        """When this period ends, or a rolling one moves on."""
+        return self.window(timezone.now()).end
 
     def window(self, now: datetime) -> Window:
         return window(Period(self.period), self.is_rolling, ZoneInfo(self.time_zone), now)

@@ -8,11 +8,12 @@ so that no two wait for each other.
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import models, transaction
@@ -21,11 +22,27 @@ from django.utils import timezone
 
 from providers.vocabulary import Usage
 from usage.budget_models import Budget, Reservation, Unit, nano_usd
+from usage.memory import Memory, forget_on_change
 from usage.models import UsageQuerySet, UsageRecord
 from usage.periods import LENGTHS, Period
 
 BATCH = 500
-_COUNTERS = ["spent_units", "reserved_units", "counted_from", "rolls_at"]
+COUNTERS = ["spent_units", "reserved_units", "counted_from", "rolls_at"]
+# So long after a change a budget is counted once more: other processes remember the budgets of a
+# second ago, and do not charge this one until then.
+SETTLING = timedelta(seconds=3)
+
+
+class Parties(NamedTuple):
+    """Whom a call may count for."""
+
+    user_id: Any
+    access_token_id: int | None
+    credential_id: uuid.UUID | None
+
+
+_over: Memory[Parties, tuple[Budget, ...]] = Memory()
+forget_on_change([_over], [Budget], but=frozenset(COUNTERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +85,11 @@ def reserve(intent: Intent, budgets: Iterable[Budget]) -> list[Budget]:
 
 def _hold(budget: Budget, intent: Intent) -> bool:
     """False if the budget is soft, and was overdrawn."""
-    if budget.refuses_unpriced and budget.unit == Unit.USD and intent.cost is None:
+    if budget.refuses(intent.cost):
         raise NoPrice(budget)
     units, now = intent.units(budget), timezone.now()
     if not Budget.objects.take(budget.pk, units, hard=budget.is_hard, now=now):
-        seen = _rolled(budget.pk, now)
+        seen = locked(budget.pk, now)
         if seen is None:
             return True  # deleted a moment ago
         if not Budget.objects.take(budget.pk, units, hard=budget.is_hard, now=now):
@@ -86,12 +103,12 @@ def _hold(budget: Budget, intent: Intent) -> bool:
     )
 
 
-def _rolled(pk: uuid.UUID, now: datetime) -> Budget | None:
+def locked(pk: uuid.UUID, now: datetime) -> Budget | None:
     """The budget as it is, counted anew if that is due, and locked; None if it is gone."""
     budget = Budget.objects.select_for_update().filter(pk=pk).first()
     if budget is not None and budget.rolls_at <= now:
         _count(budget, now)
-        budget.save(update_fields=_COUNTERS)
+        budget.save(update_fields=COUNTERS)
     return budget
 
 
@@ -99,6 +116,8 @@ def _count(budget: Budget, now: datetime) -> None:
     """Adds up the ledger. The budget's row is locked, so that what is settled meanwhile is added
     afterwards; what is in the same transaction is seen."""
     budget.counted_from, budget.rolls_at = budget.window(now)
+    if now < budget.updated_at + SETTLING:
+        budget.rolls_at = min(budget.rolls_at, budget.updated_at + SETTLING)
     rows = UsageRecord.objects.filter(**_scope(budget))
     start = budget.counted_from
     plain = rows.filter(corrects=None, created_at__gte=start)
@@ -122,12 +141,12 @@ def _sum(budget: Budget, rows: UsageQuerySet) -> int:
 
 
 def charge(record: UsageRecord) -> None:
-    """Takes back what the call had set aside, and adds what it did cost.
+    """Takes back what the call had set aside by itself, and adds what it did cost.
 
     Belongs into the transaction that wrote `record`: both are there, or neither.
     """
     held = Reservation.objects.filter(call_id=record.pk).values_list("budget_id", flat=True)
-    counting = set(Budget.objects.over(**_parties(record)).values_list("pk", flat=True))
+    counting = {budget.pk for budget in over(record)}
     pks = counting | set(held)
     if not pks:
         return
@@ -138,7 +157,37 @@ def charge(record: UsageRecord) -> None:
             _count(budget, now)
         elif budget.pk in counting and budget.counted_from <= record.created_at:
             budget.spent_units += budget.units_of(record)
-        budget.save(update_fields=_COUNTERS)
+        budget.save(update_fields=COUNTERS)
+
+
+def sums(records: Iterable[UsageRecord]) -> dict[uuid.UUID, int]:
+    """What these ledger rows count in each budget, in the order of the budgets' keys."""
+    found: dict[uuid.UUID, int] = defaultdict(int)
+    for record in records:
+        for budget in over(record):
+            found[budget.pk] += budget.units_of(record)
+    return dict(sorted(found.items()))
+
+
+def over(row: UsageRecord | Parties) -> tuple[Budget, ...]:
+    """The budgets that a call counts in, as they were within the last second: their limits and
+    counters may have changed. Uses the database where nothing is remembered."""
+    parties = row if isinstance(row, Parties) else Parties(**_parties(row))
+    found = known_over(parties)
+    return read_over(parties) if found is None else found
+
+
+def read_over(parties: Parties) -> tuple[Budget, ...]:
+    """The same as they are now, to be remembered."""
+    age = _over.age
+    found = tuple(Budget.objects.over(**parties._asdict()))
+    _over.keep(parties, found, age)
+    return found
+
+
+def known_over(parties: Parties) -> tuple[Budget, ...] | None:
+    """The same without the database; None if that has to be asked."""
+    return _over.get(parties)
 
 
 def _release(budget: Budget, reservations: models.QuerySet[Reservation]) -> int:
@@ -177,12 +226,12 @@ def reclaim() -> int:
 def next_room(budget: Budget) -> datetime:
     """When there is room again: the period ends, or a rolling one's oldest row is out of it."""
     if not budget.is_rolling:
-        return budget.rolls_at
+        return budget.resets_at
     rows = UsageRecord.objects.filter(**_scope(budget), created_at__gte=budget.counted_from)
     oldest = rows.order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
-        return budget.rolls_at
-    return max(oldest + LENGTHS[Period(budget.period)], budget.rolls_at)
+        return budget.resets_at
+    return max(oldest + LENGTHS[Period(budget.period)], budget.resets_at)
 
 
 def fresh(budgets: Iterable[Budget]) -> list[Budget]:
@@ -192,7 +241,10 @@ def fresh(budgets: Iterable[Budget]) -> list[Budget]:
 
 
 def _up_to_date(budget: Budget, now: datetime) -> Budget | None:
-    if budget.rolls_at > now:
-        return budget
+    return budget if budget.rolls_at > now else recount(budget.pk)
+
+
+def recount(pk: uuid.UUID) -> Budget | None:
+    """The budget, counted anew if that is due; None if it is gone."""
     with transaction.atomic():
-        return _rolled(budget.pk, now)
+        return locked(pk, timezone.now())

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
-from django.db import transaction
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
-from credentials.lifecycle import note_use
+from credentials.models import AccessToken, LLMCredential
 from providers.vocabulary import Usage
-from usage import budgets
+from usage.leases import Held
 from usage.models import Status, Surface, UsageRecord, UsageSource
-from usage.prices import FREE, price_of
+from usage.posting import post
+from usage.prices import FREE, Price, price_of
 from usage.rates import Hold
-from usage.signals import call_settled
 
 CHARACTERS_PER_TOKEN = 4  # the usual rule of thumb for English; only where nothing was reported
 
@@ -81,7 +81,9 @@ class OpenCall:
         self.retries = 0
         self.warnings: tuple[str, ...] = ()  # of soft budgets, said when it was admitted
         self.hold: Hold | None = None  # what admission took of its rate limits
-        self._started_at = timezone.now()
+        self.held: tuple[Held, ...] = ()  # and of this process's leases on budgets,
+        self.has_reservations = False  # or set aside for it alone
+        self.started_at = timezone.now()
         self.start = perf_counter()
         self._first: float | None = None
         self._end: float | None = None
@@ -90,16 +92,20 @@ class OpenCall:
         """Starts the clock anew: what came before was our own work, or an earlier try. From here
         on log lines of this task name the call."""
         bind_contextvars(call_id=str(self.id))
-        self._started_at = timezone.now()
+        self.started_at = timezone.now()
         self.start = perf_counter()
 
     def earlier_try(self) -> OpenCall:
         """The try that has just failed, to be settled as a call of its own; this one goes on."""
         earlier = OpenCall(self.caller, self.payer, attempt_of=self.id)
-        earlier._started_at, earlier.start = self._started_at, self.start
+        earlier.started_at, earlier.start = self.started_at, self.start
         earlier.stop()
         self.retries += 1
         return earlier
+
+    @property
+    def ttft_ms(self) -> float | None:
+        return None if self._first is None else (self._first - self.start) * 1000
 
     def first_token(self) -> None:
         """Call it at every token: only the first one counts."""
@@ -109,6 +115,24 @@ class OpenCall:
     def stop(self) -> None:
         """Stops the clock: the answer is complete or has failed."""
         self._end = perf_counter()
+
+    def forget_the_deleted(self) -> None:
+        """Names no user, token or key that is not there any more, as rows of earlier calls don't.
+        Uses the database."""
+        caller, payer = self.caller, self.payer
+        self.caller = replace(
+            caller,
+            user_id=_existing(get_user_model(), caller.user_id),
+            access_token_id=_existing(AccessToken, caller.access_token_id),
+        )
+        self.payer = replace(payer, credential_id=_existing(LLMCredential, payer.credential_id))
+
+    def close(self, outcome: Outcome) -> Closed:
+        """The call is over. What is left is to write its row: `post` or `group_commit` do. Latency
+        runs until `stop()`, or until now if that was not called."""
+        if self.hold:
+            self.hold.settle(outcome.usage.input_tokens + outcome.usage.output_tokens)
+        return Closed(self, outcome, self._end or perf_counter())
 
     def settle(
         self,
@@ -122,39 +146,63 @@ class OpenCall:
         request_id: str = "",
         is_free: bool = False,
     ) -> UsageRecord:
-        """Writes the row and, in one transaction with it, charges the budgets. Latency runs until
-        `stop()`, or until now if that was not called. `is_free` says that no provider takes money
-        for such a call.
-
-        The credential learns how it went too: `error_code` and `reason` (a sentence) may put it
-        into quarantine.
-        """
-        if self.hold:
-            self.hold.settle(usage.input_tokens + usage.output_tokens)
-        end = self._end or perf_counter()
-        latency = end - self.start
-        payer = self.payer
-        price = (
-            FREE
-            if is_free
-            else price_of(
-                provider=payer.provider,
-                models=(model_served, payer.model),
-                usage=usage,
-                at=self._started_at,
-            )
+        """Closes the call and writes its row. Uses the database."""
+        outcome = Outcome(
+            status=status,
+            usage=usage,
+            usage_source=usage_source,
+            error_code=error_code,
+            reason=reason,
+            model_served=model_served,
+            request_id=request_id,
+            is_free=is_free,
         )
+        return post([self.close(outcome)])[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a call went. The credential learns it too: `error_code` and `reason` (a sentence) may
+    put it into quarantine. `is_free` says that no provider takes money for such a call."""
+
+    status: Status
+    usage: Usage
+    usage_source: UsageSource
+    error_code: str = ""
+    reason: str = ""
+    model_served: str = ""
+    request_id: str = ""
+    is_free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A call that is over and has no row yet. `end` is a reading of `perf_counter`."""
+
+    call: OpenCall
+    outcome: Outcome
+    end: float
+
+    def lag(self) -> float:
+        """Seconds since the end of the call."""
+        return perf_counter() - self.end
+
+    def record(self) -> UsageRecord:
+        """The row, priced, not saved. Uses the database, where prices are not remembered."""
+        call, outcome = self.call, self.outcome
+        caller, payer, usage = call.caller, call.payer, outcome.usage
+        price = self._price()
         row = UsageRecord(
-            id=self.id,
-            attempt_of=self.attempt_of,
-            user_id=self.caller.user_id,
-            access_token_id=self.caller.access_token_id,
-            session_id=self.caller.session_id,
-            surface=self.caller.surface,
+            id=call.id,
+            attempt_of=call.attempt_of,
+            user_id=caller.user_id,
+            access_token_id=caller.access_token_id,
+            session_id=caller.session_id,
+            surface=caller.surface,
             credential_id=payer.credential_id,
             provider=payer.provider,
             model=payer.model[:128],
-            model_served=model_served[:128],
+            model_served=outcome.model_served[:128],
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cache_read_tokens=usage.cache_read_tokens,
@@ -162,28 +210,35 @@ class OpenCall:
             reasoning_tokens=usage.reasoning_tokens,
             cache_write_1h_tokens=usage.cache_write_1h_tokens,
             service_tier=usage.service_tier,
-            usage_source=usage_source,
+            usage_source=outcome.usage_source,
             cost_usd=price.cost,
             unit_prices=price.units,
             price_source=price.source,
-            latency_ms=latency * 1000,
-            ttft_ms=None if self._first is None else (self._first - self.start) * 1000,
-            status=status,
-            error_code=error_code,
-            retries=self.retries,
+            latency_ms=(self.end - call.start) * 1000,
+            ttft_ms=call.ttft_ms,
+            status=outcome.status,
+            error_code=outcome.error_code,
+            retries=call.retries,
             paid_by=payer.paid_by,
             is_simulated=payer.is_simulated,
-            request_id=request_id[:128],
+            request_id=outcome.request_id[:128],
         )
-        row.warnings = self.warnings
-        with transaction.atomic():
-            row.save(force_insert=True)
-            budgets.charge(row)
-        if payer.credential_id and status != Status.CANCELLED:
-            note_use(payer.credential_id, error_code, reason)
-        lag = perf_counter() - end
-        call_settled.send_robust(OpenCall, record=row, operation=self.operation, lag=lag)
+        row.warnings = call.warnings
         return row
+
+    def _price(self) -> Price:
+        if self.outcome.is_free:
+            return FREE
+        return price_of(
+            provider=self.call.payer.provider,
+            models=(self.outcome.model_served, self.call.payer.model),
+            usage=self.outcome.usage,
+            at=self.call.started_at,
+        )
+
+
+def _existing(model: Any, pk: Any) -> Any:
+    return pk if pk is not None and model._base_manager.filter(pk=pk).exists() else None
 
 
 def receipt(record: UsageRecord) -> Receipt:

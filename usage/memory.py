@@ -1,4 +1,4 @@
-"""What the gateway has just read from the database, remembered for a second.
+"""What has just been read from the database, remembered for a second.
 
 So a token or a key that another process has revoked is refused within a second. What this process
 itself saves or deletes is forgotten at once: all of it, as changes are rare and calls are many.
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
@@ -29,36 +30,64 @@ class Memory(Generic[K, V]):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._values: dict[K, tuple[float, V]] = {}
+        self._read_anew: set[K] = set()
         self.age = 0
+        _memories.add(self)
 
     def get(self, key: K) -> V | None:
+        """The value; None if it is to be read. In the second half of its time one caller is sent
+        to read it anew and all others still get it: they would all come at once at its end."""
         until, value = self._values.get(key, (0.0, None))
-        return value if until > self._clock() else None
+        left = until - self._clock()
+        if left <= 0:
+            return None
+        if left < SECONDS / 2 and key not in self._read_anew:
+            self._read_anew.add(key)
+            return None
+        return value
 
     def keep(self, key: K, value: V, age: int) -> None:
         """`age` is what this memory's was before the value was read."""
         if age == self.age:
             if len(self._values) >= _MOST:
-                self._values = {}
+                self.forget()
+            self._read_anew.discard(key)
             self._values[key] = self._clock() + SECONDS, value
 
     def forget(self) -> None:
         self.age += 1
-        self._values = {}
+        self._values, self._read_anew = {}, set()
+
+
+_memories: WeakSet[Memory[Any, Any]] = WeakSet()
+
+
+def forget_everything() -> None:
+    for memory in list(_memories):
+        memory.forget()
 
 
 def hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def forget_on_change(memories: list[Memory[Any, Any]], models: list[Any]) -> None:
-    """Forgets all when a row of one of the models is saved or deleted in this process."""
+def forget_on_change(
+    memories: Sequence[Memory[Any, Any]],
+    models: Sequence[Any],
+    *,
+    but: frozenset[str] = frozenset(),
+) -> None:
+    """Forgets all when a row of one of the models is saved or deleted in this process. Where only
+    fields in `but` are saved nothing is forgotten."""
 
     def forget_all() -> None:
         for memory in memories:
             memory.forget()
 
     def forget(sender: Any, **kwargs: Any) -> None:
+        fields = kwargs.get("update_fields")
+        if fields is not None and fields <= but:
+            return
         forget_all()
         transaction.on_commit(forget_all)  # others read the old row until then
 

@@ -62,6 +62,11 @@ def held() -> Prices:
     return _InUse.prices or bundled()
 
 
+def is_read() -> bool:
+    """Whether `current` answers without the database."""
+    return _InUse.was_read
+
+
 def current() -> Prices:
     if not _InUse.was_read:
         refresh()

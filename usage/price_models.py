@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from providers import registry
 from providers.vocabulary import Usage
+from usage.memory import Memory, forget_on_change
 
 MILLION = 1_000_000
 _NOT_NEGATIVE = MinValueValidator(Decimal(0))
@@ -22,16 +23,6 @@ def _price(help_text: str = "", **options: Any) -> Any:
     return models.DecimalField(
         max_digits=12, decimal_places=6, validators=[_NOT_NEGATIVE], help_text=help_text, **options
     )
-
-
-class PriceOverrideQuerySet(models.QuerySet["PriceOverride"]):
-    def in_force(self, provider: str, names: Sequence[str], at: datetime) -> PriceOverride | None:
-        """The latest that had begun at `at`, of the first of `names` that has one."""
-        begun = self.filter(provider=provider, model__in=names, effective_from__lte=at)
-        latest: dict[str, PriceOverride] = {}
-        for row in begun.order_by("effective_from", "pk"):
-            latest[row.model] = row
-        return next((latest[name] for name in names if name in latest), None)
 
 
 class PriceOverride(models.Model):
@@ -57,8 +48,6 @@ class PriceOverride(models.Model):
     long_output_mtok = _price("Empty: as output.", null=True, blank=True)
     note = models.CharField(max_length=200, blank=True, help_text="Where the price is from.")
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = PriceOverrideQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["provider", "model", "-effective_from"]
@@ -103,6 +92,42 @@ class PriceOverride(models.Model):
             "reasoning_mtok": usage.reasoning_tokens,
         }
         return sum((price[name] * n for name, n in parts.items()), Decimal(0)) / MILLION
+
+
+def in_force(
+    entered: Iterable[PriceOverride], provider: str, names: Sequence[str], at: datetime
+) -> PriceOverride | None:
+    """The latest that had begun at `at`, of the first of `names` that has one."""
+    latest: dict[str, PriceOverride] = {}
+    for row in entered:
+        if row.provider == provider and row.model in names and row.effective_from <= at:
+            latest[row.model] = row
+    return next((latest[name] for name in names if name in latest), None)
+
+
+_overrides: Memory[str, tuple[PriceOverride, ...]] = Memory()
+_ALL = "all"
+forget_on_change([_overrides], [PriceOverride])
+
+
+def overrides() -> tuple[PriceOverride, ...]:
+    """All that staff have entered, the latest last, as it was within the last second. Uses the
+    database where nothing is remembered."""
+    found = known_overrides()
+    return read_overrides() if found is None else found
+
+
+def read_overrides() -> tuple[PriceOverride, ...]:
+    """The same as it is now, to be remembered."""
+    age = _overrides.age
+    found = tuple(PriceOverride.objects.order_by("effective_from", "pk"))
+    _overrides.keep(_ALL, found, age)
+    return found
+
+
+def known_overrides() -> tuple[PriceOverride, ...] | None:
+    """The same without the database; None if that has to be asked."""
+    return _overrides.get(_ALL)
 
 
 class PriceList(models.Model):

@@ -3,7 +3,7 @@ is the one that the `genai-prices` package carries offline unless staff have fet
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,10 +14,10 @@ from genai_prices.types import TieredPrices
 from providers import registry
 from providers.vocabulary import Usage
 from usage.price_lists import Prices, current
-from usage.price_models import PriceOverride
+from usage.price_models import PriceOverride, in_force, overrides
+from usage.tariffs import UNITS, tariff
 
 PRECISION = Decimal("1e-9")  # what the ledger's column holds
-UNITS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
 HOUR = "cache_write_1h_mtok"
 BATCH = {"processing": "batch"}  # a price context: half price, where a provider has it
 
@@ -42,11 +42,14 @@ def price_of(
     usage: Usage,
     at: datetime,
     context: dict[str, str] | None = None,
+    entered: Sequence[PriceOverride] | None = None,
 ) -> Price:
     """The price of `usage` at the prices in force at `at`, by the first of `models` (the one
-    that served, then the one asked for) that has a price; UNKNOWN if none has."""
+    that served, then the one asked for) that has a price; UNKNOWN if none has. Uses the database
+    if it is not given what staff have `entered`."""
     names = [model for model in models if model]
-    if override := PriceOverride.objects.in_force(provider, names, at):
+    rows = overrides() if entered is None else entered
+    if rows and (override := in_force(rows, provider, names, at)):
         return _by_override(override, usage)
     return by_list(current(), provider, names, usage, at, context)
 
@@ -67,13 +70,22 @@ def by_list(
     return next((price for price in found if price is not None), UNKNOWN)
 
 
-def most_that_it_costs(provider: str, model: str, most: Usage, at: datetime) -> Decimal | None:
+def most_that_it_costs(
+    provider: str,
+    model: str,
+    most: Usage,
+    at: datetime,
+    entered: Sequence[PriceOverride] | None = None,
+) -> Decimal | None:
     """The price of `most` where that is dearest: its input plain or all of it written to a cache,
     its output plain or all of it reasoning. None if no price is known."""
     written = replace(most, cache_write_tokens=most.input_tokens)
     kinds = [replace(most, cache_write_1h_tokens=0), written]
     kinds += [replace(usage, reasoning_tokens=most.output_tokens) for usage in kinds]
-    found = (price_of(provider=provider, models=[model], usage=u, at=at).cost for u in kinds)
+    found = (
+        price_of(provider=provider, models=[model], usage=kind, at=at, entered=entered).cost
+        for kind in kinds
+    )
     return max((cost for cost in found if cost is not None), default=None)
 
 
@@ -90,6 +102,8 @@ def _calculate(
     at: datetime,
     context: dict[str, str] | None,
 ) -> Price | None:
+    if not context and _is_plain(usage) and (quick := _by_tariff(prices, pricing_id, model, usage, at)):
+        return quick
     try:
         found = prices.snapshot.calc(
             genai_prices.Usage(
@@ -121,6 +135,25 @@ def _context(usage: Usage) -> dict[str, str]:
     costs as usual."""
     tier = usage.service_tier
     return {"service_tier": tier, "speed": tier} if tier else {}
+
+
+def _is_plain(usage: Usage) -> bool:
+    """Whether tokens cost what they usually do."""
+    return not (usage.service_tier or usage.cache_write_1h_tokens)
+
+
+def _by_tariff(
+    prices: Prices, pricing_id: str, model: str, usage: Usage, at: datetime
+) -> Price | None:
+    """The same, sooner; None where it has to be worked out."""
+    try:
+        _, found = prices.snapshot.find_provider_model(model, None, pricing_id, None)
+    except LookupError:
+        return None
+    by = tariff(found.get_prices(at))
+    if by is None or usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens:
+        return None
+    return Price(by.cost(usage).quantize(PRECISION), by.units, prices.source)
 
 
 def _rate(price: Decimal | TieredPrices, usage: Usage) -> Decimal:

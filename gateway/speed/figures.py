@@ -16,7 +16,8 @@ from gateway.speed.load import Tally, Target, load, percentile
 CONNECTIONS = (1, 16, 64)
 WARM_UP_SECONDS = 0.3
 _LOOK_SECONDS = 0.3
-_MOST_LOOKS = 40
+_MOST_LOOKS = 100
+_QUIET_LOOKS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,16 @@ async def measure(targets: list[Target], *, rounds: int, seconds: float) -> list
 
 async def _idle(process: int) -> None:
     """Waits, for a while, until a worker is done with what it does after its start: the SDKs take
-    seconds to import."""
+    seconds to import. One quiet look is not enough where the machine is busy with other things."""
+    quiet = 0
     for _ in range(_MOST_LOOKS):
         before = cpu_seconds(process)
         await asyncio.sleep(_LOOK_SECONDS)
         after = cpu_seconds(process)
-        if before is None or after is None or after - before < _LOOK_SECONDS / 10:
+        if before is None or after is None:
+            return
+        quiet = quiet + 1 if after - before < _LOOK_SECONDS / 10 else 0
+        if quiet == _QUIET_LOOKS:
             return
 
 

@@ -158,7 +158,9 @@ def test_a_new_period_starts_from_what_the_ledger_says_of_it(alice: User) -> Non
     row = budget(MOST_NANO, user=alice, period="day")
     settled(opened(alice))
     yesterday = timezone.now() - timedelta(days=1)
-    Budget.objects.update(spent_units=MOST_NANO, counted_from=yesterday, rolls_at=yesterday)
+    Budget.objects.update(
+        spent_units=MOST_NANO, counted_from=yesterday, rolls_at=yesterday, updated_at=yesterday
+    )
 
     with pytest.raises(BudgetSpent):  # today's own call has filled it
         admit(opened(alice), MOST)

@@ -1,0 +1,189 @@
+"""Ledger rows of calls that end at about the same time, in one transaction.
+
+While one transaction is under way the next calls wait together. So nobody waits for a timer, and
+the busier it gets the more calls share the cost. One thread of a process writes; it ends when
+nobody has called for a second and nothing is held in budgets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from django.db import DatabaseError, IntegrityError, connections
+
+from usage import leases
+from usage.ledger import Closed
+from usage.models import UsageRecord
+from usage.posting import announce, post
+
+logger = logging.getLogger(__name__)
+
+MOST = 256  # rows of one transaction
+IDLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A call that is over, and who waits for its row."""
+
+    entry: Closed
+    row: asyncio.Future[UsageRecord]
+
+
+Answer = tuple[Waiting, UsageRecord | Exception]
+
+
+class GroupCommit:
+    """Safe for any number of event loops."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def put(self, entry: Closed) -> asyncio.Future[UsageRecord]:
+        """The call's row, once it is durable; it is written too if nobody waits any more. The
+        future raises what the database raises."""
+        future: asyncio.Future[UsageRecord] = asyncio.get_running_loop().create_future()
+        self._queue.put(Waiting(entry, future))
+        self.wake()
+        return future
+
+    def wake(self) -> None:
+        """Sees to it that the thread runs: it looks after leases too."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Writes what waits and gives all leases back. Blocks."""
+        thread = self._thread
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._goes_on():
+                pass
+        finally:
+            connections.close_all()
+            with self._lock:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+
+    def _goes_on(self) -> bool:
+        try:
+            batch = self._next()
+        except queue.Empty:
+            return self._look_after_leases()
+        _deliver(_answers([one for one in batch if one is not None]))
+        if None in batch:
+            _on_leases(leases.give_all_back)
+            return False
+        return True
+
+    def _next(self) -> list[Waiting | None]:
+        """All that wait now, or the first that comes. Raises queue.Empty."""
+        batch = [self._queue.get(timeout=IDLE_SECONDS)]
+        while len(batch) < MOST:
+            try:
+                batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _look_after_leases(self) -> bool:
+        """Whether there is a reason to stay."""
+        if _on_leases(leases.tidy):
+            return True
+        with self._lock:
+            if self._queue.empty():
+                self._thread = None
+                return False
+        return True
+
+
+def _on_leases(work: Callable[[], bool | None]) -> bool | None:
+    """What `work` says; True where the database could not be asked."""
+    try:
+        return work()
+    except DatabaseError as error:
+        logger.warning("Leases on budgets were not given back: %s", type(error).__name__)
+        connections.close_all()
+        return True
+
+
+def _answers(batch: Sequence[Waiting]) -> list[Answer]:
+    """If the rows can't be written together, each gets a try of its own: one that is wrong must
+    not take the others with it. Whatever goes wrong is told to who waits, and nobody waits on."""
+    try:
+        return list(zip(batch, post([one.entry for one in batch]), strict=True)) if batch else []
+    except Exception:
+        connections.close_all()
+        return [(one, _alone(one.entry)) for one in batch]
+
+
+def _alone(entry: Closed) -> UsageRecord | Exception:
+    try:
+        return post([entry])[0]
+    except IntegrityError:
+        return _what_can_be_written(entry)
+    except Exception as error:
+        return _lost(error)
+
+
+def _what_can_be_written(entry: Closed) -> UsageRecord | Exception:
+    """It may be there already, when the connection broke after the commit. Or the user, token or
+    key may have been deleted during the call: then the row names them no more, as those of
+    earlier calls don't."""
+    try:
+        if there := UsageRecord.objects.filter(pk=entry.call.id).first():
+            announce(entry, there)
+            return there
+        entry.call.forget_the_deleted()
+        return post([entry])[0]
+    except Exception as error:
+        return _lost(error)
+
+
+def _lost(error: Exception) -> Exception:
+    connections.close_all()
+    logger.error("A ledger row could not be written: %s", type(error).__name__)
+    return error
+
+
+def _deliver(answers: Sequence[Answer]) -> None:
+    """One hand-over to each event loop, however many wait on it."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        by_loop[answer[0].row.get_loop()].append(answer)
+    for loop, ready in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, ready)
+        except RuntimeError:
+            continue  # the loop is closed: nobody waits
+
+
+def _resolve(answers: Sequence[Answer]) -> None:
+    for waiting, answer in answers:
+        if waiting.row.cancelled():
+            continue
+        if isinstance(answer, Exception):
+            waiting.row.set_exception(answer)
+        else:
+            waiting.row.set_result(answer)
+
+
+@cache
+def group_commit() -> GroupCommit:
+    """The process's."""
+    return GroupCommit()

@@ -1,0 +1,193 @@
+"""Room in budgets that this process has set aside for calls to come.
+
+To set aside the most of each call by itself takes a transaction per call, on a row that all calls
+of a person share. So where there is plenty of room a process takes some of it at once, as one
+`Reservation`, and divides it among its calls in memory. Nothing is promised twice: what a process
+has taken is set aside in the database, and what it no longer needs it gives back within a second
+or two. Where room is scarce each call goes to the database, and the last dollar is counted out
+exactly (`usage.budgets`).
+
+What calls out of a lease have cost is charged with their ledger rows, while the lease stays as
+large as it was until it is next renewed: meanwhile a budget has a little less room than it might.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from usage.budget_models import Budget, Reservation
+from usage.budgets import Intent, NoPrice, locked
+
+SHARE = 16  # a lease takes no more than this part of the room that is left
+FEWEST, MOST = 4, 1024  # calls of the kind that asked for it, that a lease has room for
+IDLE_SECONDS = 1.0
+RENEW_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class Lease:
+    """`units` are set aside in the database; `out` of them are promised to calls under way and
+    `used` were, by calls that are over."""
+
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+    units: int = 0
+    out: int = 0
+    used: int = 0
+    frozen: bool = False
+    taken_at: float = 0.0
+    renewed_at: float = -RENEW_SECONDS
+    renewing: threading.Lock = field(default_factory=threading.Lock)
+
+
+Held = tuple[uuid.UUID, int]
+"""A budget, and what a call has been promised of its lease."""
+
+_lock = threading.Lock()
+_leases: dict[uuid.UUID, Lease] = {}
+
+
+def take(intent: Intent, budgets: Sequence[Budget]) -> tuple[Held, ...] | None:
+    """The most that a call can cost, out of the leases on all of `budgets`; None if one of them
+    has no room for it, or there is none. Raises NoPrice."""
+    held = tuple((budget.pk, _units(intent, budget)) for budget in budgets)
+    now = time.monotonic()
+    with _lock:
+        leases = [_leases.get(pk) for pk, _ in held]
+        for lease, (_, units) in zip(leases, held, strict=True):
+            if lease is None or lease.frozen or lease.units - lease.out - lease.used < units:
+                return None
+        for lease, (_, units) in zip(leases, held, strict=True):
+            assert lease is not None
+            lease.out += units
+            lease.taken_at = now
+    return held
+
+
+def _units(intent: Intent, budget: Budget) -> int:
+    if budget.refuses(intent.cost):
+        raise NoPrice(budget)
+    return intent.units(budget)
+
+
+def give_back(held: Iterable[Held], used: bool = True) -> None:
+    """The call is over; if `used`, its ledger row is there and has been charged."""
+    with _lock:
+        for pk, units in held:
+            if lease := _leases.get(pk):
+                lease.out -= units
+                lease.used += units if used else 0
+
+
+def extend(intent: Intent, budgets: Iterable[Budget]) -> None:
+    """Makes room in the leases on `budgets` for this call and others of its kind, as far as there
+    is plenty. Uses the database. Raises NoPrice."""
+    for budget in budgets:
+        units = _units(intent, budget)
+        with _lock:
+            lease = _leases.setdefault(budget.pk, Lease(taken_at=time.monotonic()))
+        with lease.renewing:
+            if not (_has_room(lease, units) or _found_none(lease)):
+                _renew(budget.pk, lease, units)
+
+
+def tidy() -> bool:
+    """Gives back what nobody has asked for in the last second, and renews what is old. Whether
+    anything is left to look after. Uses the database."""
+    for pk, lease in list(_leases.items()):
+        if _is_idle(lease) or (lease.units and _is_old(lease)):
+            with lease.renewing:
+                _renew(pk, lease, 0)
+    with _lock:
+        for pk in [pk for pk, one in _leases.items() if not one.units and _is_idle(one)]:
+            del _leases[pk]
+        return bool(_leases)
+
+
+def give_all_back() -> None:
+    """For the end of the process. What calls under way hold stays set aside, until `reclaim`."""
+    for pk, lease in list(_leases.items()):
+        with lease.renewing:
+            _renew(pk, lease, 0)
+    forget_all()
+
+
+def forget_all() -> None:
+    """What is set aside stays so, until `reclaim`."""
+    with _lock:
+        _leases.clear()
+
+
+def _has_room(lease: Lease, units: int) -> bool:
+    with _lock:
+        return lease.units - lease.out - lease.used >= units and not _is_old(lease)
+
+
+def _found_none(lease: Lease) -> bool:
+    """Whether the database had no room to give just now."""
+    return not lease.units and time.monotonic() - lease.renewed_at < IDLE_SECONDS
+
+
+def _is_idle(lease: Lease) -> bool:
+    return not lease.out and time.monotonic() - lease.taken_at > IDLE_SECONDS
+
+
+def _is_old(lease: Lease) -> bool:
+    """Long before the reservation would be taken for one of a process that has died."""
+    limit = min(RENEW_SECONDS, settings.RESERVATION_SECONDS / 4)
+    return time.monotonic() - lease.renewed_at > limit
+
+
+def _renew(pk: uuid.UUID, lease: Lease, units: int) -> None:
+    """Sets aside what calls under way hold and room for more of `units` each, if there is plenty.
+
+    While the database is asked nothing is taken out of the lease; what comes back is counted.
+    """
+    with _lock:
+        lease.frozen = True
+        out, used = lease.out, lease.used
+    try:
+        size = _set_aside(pk, lease.id, out, units)
+        with _lock:
+            lease.units = size
+            lease.used -= used
+            lease.renewed_at = time.monotonic()
+    finally:
+        with _lock:
+            lease.frozen = False
+
+
+def _set_aside(pk: uuid.UUID, lease_id: uuid.UUID, out: int, units: int) -> int:
+    """The new size of a lease, as it is in the database now; 0 if it is gone."""
+    now = timezone.now()
+    with transaction.atomic():
+        budget = locked(pk, now)
+        rows = Reservation.objects.filter(call_id=lease_id, budget_id=pk)
+        if budget is None:
+            return 0
+        before = rows.values_list("units", flat=True).first() or 0
+        others = budget.reserved_units - before
+        size = out + _chunk(budget.limit_units - budget.spent_units - others - out, units)
+        budget.reserved_units = others + size
+        budget.save(update_fields=["reserved_units"])
+        expires_at = now + timedelta(seconds=settings.RESERVATION_SECONDS)
+        if size:
+            kept = {"units": size, "expires_at": expires_at}
+            Reservation.objects.update_or_create(call_id=lease_id, budget_id=pk, defaults=kept)
+        else:
+            rows.delete()
+    return size
+
+
+def _chunk(room: int, units: int) -> int:
+    """How much of the room to take for calls of `units` each; nothing where it is scarce."""
+    chunk = min(room // SHARE, MOST * units)
+    return chunk if units and chunk >= FEWEST * units else 0
