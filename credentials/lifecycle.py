@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import uuid
 from datetime import timedelta
 
@@ -28,8 +30,12 @@ def note_use(credential_id: uuid.UUID, error_code: str, reason: str = "") -> Non
 
     `last_used_at` is kept to the minute: a write for each call would cost more than it tells.
     """
+    if error_code:
+        _noted.pop(credential_id, None)
     if error_code in QUARANTINE_CODES:
         quarantine(credential_id, reason)
+        return
+    if not error_code and not _is_due(credential_id):
         return
     now = timezone.now()
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USE_PRECISION)
@@ -38,6 +44,21 @@ def note_use(credential_id: uuid.UUID, error_code: str, reason: str = "") -> Non
         row.update(last_used_at=now)
     else:
         row.update(last_used_at=now, last_validated_at=now, last_error="")
+
+
+_noted: dict[uuid.UUID, float] = {}
+_MOST_NOTED = 10_000
+
+
+def _is_due(credential_id: uuid.UUID) -> bool:
+    """Whether this process has not noted a good call with the key within the last minute."""
+    now = time.monotonic()
+    if now - _noted.get(credential_id, -math.inf) < USE_PRECISION.total_seconds():
+        return False
+    if len(_noted) >= _MOST_NOTED:
+        _noted.clear()
+    _noted[credential_id] = now
+    return True
 
 
 def quarantine(credential_id: uuid.UUID, reason: str) -> bool:

@@ -132,5 +132,6 @@ def _too_large() -> BodyTooLarge:
 
 def _header_value(value: str) -> bytes:
     """Some values are a client's or a provider's words: a line break would begin a new header."""
-    safe = "".join(letter if " " <= letter <= "~" else "?" for letter in value)
-    return safe.encode("ascii")
+    if not (value.isascii() and value.isprintable()):
+        value = "".join(letter if " " <= letter <= "~" else "?" for letter in value)
+    return value.encode("ascii")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from usage.ledger import OpenCall, receipt
+from usage.ledger import OpenCall
 from usage.models import UsageRecord
 
 
@@ -14,16 +14,15 @@ def receipt_headers(
     """What is known only at the end comes with the `record`; `overhead` is our own time, in
     seconds."""
     payer = call.payer
-    told = receipt(record) if record else None
     yield "x-byom-call-id", str(call.id)
-    yield "x-byom-provider", told.provider if told else payer.provider
-    yield "x-byom-model", told.model if told else payer.model
-    yield "x-byom-paid-by", told.paid_by if told else payer.paid_by
+    yield "x-byom-provider", payer.provider
+    yield "x-byom-model", (record and record.model_served) or payer.model
+    yield "x-byom-paid-by", payer.paid_by
     yield "x-byom-simulated", "true" if payer.is_simulated else "false"
     if payer.credential_id:
         yield "x-byom-credential", str(payer.credential_id)
-    if told and told.cost_usd is not None:
-        yield "x-byom-cost-usd", told.cost_usd
+    if record and record.cost_usd is not None:
+        yield "x-byom-cost-usd", f"{record.cost_usd:f}"
     for warning in call.warnings:
         yield "x-byom-warning", warning.replace("“", '"').replace("”", '"')
     if overhead is not None:

@@ -98,7 +98,7 @@ class Chosen:
     key: str = field(repr=False)
 
     def speaks(self, dialect: Dialect) -> bool:
-        return self.selection.provider in dialect.providers
+        return registry.get(self.selection.provider).dialect == dialect.provider
 
 
 _guests: Memory[bytes, Guest] = Memory()

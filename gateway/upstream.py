@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -20,7 +19,7 @@ from yarl import URL
 
 from providers.dial import checked_addresses
 from providers.http import MAX_BODY_BYTES, MAX_STREAM_BYTES, UnreadableAnswer, ssl_context
-from providers.per_loop import PerLoop
+from providers.per_loop import PerLoop, Scope
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 30.0
@@ -122,7 +121,7 @@ async def chunks(
         yield chunk
 
 
-def upstream() -> AbstractAsyncContextManager[Upstream]:
+def upstream() -> Scope[Upstream]:
     """The running event loop's, as an async context: see `providers.http.http_client`."""
     return _upstreams.scope()
 

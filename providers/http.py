@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -23,7 +22,7 @@ import httpcore2
 import httpx2
 
 from providers.dial import GuardedBackend
-from providers.per_loop import PerLoop
+from providers.per_loop import PerLoop, Scope
 
 MAX_BODY_BYTES = 32 * 2**20
 # 128,000 tokens, streamed one by one with some 350 bytes around each, make 45 MB.
@@ -70,7 +69,7 @@ def outbound(http: httpx2.AsyncClient, *, trusted: bool) -> httpx2.AsyncClient:
     return http.trusted if trusted and isinstance(http, SharedClient) else http
 
 
-def http_client() -> AbstractAsyncContextManager[SharedClient]:
+def http_client() -> Scope[SharedClient]:
     """The running event loop's HTTP client, as an async context.
 
     A server holds one scope for as long as it lives, and all other scopes on its loop cost next

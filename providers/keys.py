@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from providers import guard, registry
@@ -38,6 +39,7 @@ def _flaw(key: str, admin_prefixes: tuple[str, ...]) -> str:
     return ""
 
 
+@lru_cache(1024)
 def check_base_url(provider: str, url: str | None) -> str:
     """The URL to send `provider`'s calls to, without a slash at the end.
 

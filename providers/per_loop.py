@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -28,20 +27,13 @@ class PerLoop(Generic[T]):
         self._shared = WeakKeyDictionary()
         self._lock = threading.Lock()  # loops live in threads of their own, the dictionary is one
 
-    @asynccontextmanager
-    async def scope(self) -> AsyncGenerator[T, None]:
-        """The running loop's. The first scope on a loop makes it and the last one to leave closes
-        it: a server holds one scope for as long as it lives, and all others cost next to nothing.
-        """
-        loop = asyncio.get_running_loop()
-        shared = self._enter(loop)
-        try:
-            yield shared.value
-        finally:
-            if self._leave(loop, shared):
-                await self._close(shared.value)
+    def scope(self) -> Scope[T]:
+        """The running loop's, as an async context. The first scope on a loop makes it and the last
+        one to leave closes it: a server holds one scope for as long as it lives, and all others
+        cost next to nothing."""
+        return Scope(self)
 
-    def _enter(self, loop: asyncio.AbstractEventLoop) -> _Shared[T]:
+    def enter(self, loop: asyncio.AbstractEventLoop) -> _Shared[T]:
         with self._lock:
             shared = self._shared.get(loop)
             if shared is None:
@@ -49,9 +41,28 @@ class PerLoop(Generic[T]):
             shared.scopes += 1
             return shared
 
-    def _leave(self, loop: asyncio.AbstractEventLoop, shared: _Shared[T]) -> bool:
+    async def leave(self, loop: asyncio.AbstractEventLoop, shared: _Shared[T]) -> None:
         with self._lock:
             shared.scopes -= 1
-            if shared.scopes == 0:
+            is_last = shared.scopes == 0
+            if is_last:
                 del self._shared[loop]
-            return shared.scopes == 0
+        if is_last:
+            await self._close(shared.value)
+
+
+class Scope(Generic[T]):
+    """A time in which the running loop's thing is held open. Not to be entered twice."""
+
+    __slots__ = ("_loop", "_owner", "_shared")
+
+    def __init__(self, owner: PerLoop[T]) -> None:
+        self._owner = owner
+
+    async def __aenter__(self) -> T:
+        self._loop = asyncio.get_running_loop()
+        self._shared = self._owner.enter(self._loop)
+        return self._shared.value
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._owner.leave(self._loop, self._shared)

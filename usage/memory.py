@@ -68,7 +68,7 @@ def forget_everything() -> None:
 
 
 def hashed(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.blake2b(token.encode(), digest_size=32).digest()
 
 
 def forget_on_change(

@@ -11,6 +11,7 @@ import json
 import zlib
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 
 import httpx2
@@ -53,6 +54,7 @@ class _InUse:
     was_read = False
 
 
+@cache
 def bundled() -> Prices:
     return Prices(get_snapshot(), f"genai-prices {PACKAGE}")
 

@@ -15,7 +15,7 @@ from providers import registry
 from providers.vocabulary import Usage
 from usage.price_lists import Prices, current
 from usage.price_models import PriceOverride, in_force, overrides
-from usage.tariffs import UNITS, tariff
+from usage.tariffs import UNITS, Tariff, tariff
 
 PRECISION = Decimal("1e-9")  # what the ledger's column holds
 HOUR = "cache_write_1h_mtok"
@@ -79,6 +79,8 @@ def most_that_it_costs(
 ) -> Decimal | None:
     """The price of `most` where that is dearest: its input plain or all of it written to a cache,
     its output plain or all of it reasoning. None if no price is known."""
+    if entered == () and (quick := _dearest(provider, model, most, at)) is not None:
+        return quick
     written = replace(most, cache_write_tokens=most.input_tokens)
     kinds = [replace(most, cache_write_1h_tokens=0), written]
     kinds += [replace(usage, reasoning_tokens=most.output_tokens) for usage in kinds]
@@ -87,6 +89,18 @@ def most_that_it_costs(
         for kind in kinds
     )
     return max((cost for cost in found if cost is not None), default=None)
+
+
+def _dearest(provider: str, model: str, most: Usage, at: datetime) -> Decimal | None:
+    """The same, where nobody has entered a price and none has tiers: reasoning costs as output
+    then. None where it has to be worked out."""
+    prices = current()
+    pricing_id = registry.get(provider).pricing_id
+    by = pricing_id and _tariff(prices, pricing_id, model, at)
+    if not by:
+        return None
+    cost = most.input_tokens * max(by.plain, by.cache_write) + most.output_tokens * by.output
+    return cost.quantize(PRECISION)
 
 
 def _by_override(override: PriceOverride, usage: Usage) -> Price:
@@ -146,14 +160,18 @@ def _by_tariff(
     prices: Prices, pricing_id: str, model: str, usage: Usage, at: datetime
 ) -> Price | None:
     """The same, sooner; None where it has to be worked out."""
+    by = _tariff(prices, pricing_id, model, at)
+    if by is None or usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens:
+        return None
+    return Price(by.cost(usage).quantize(PRECISION), by.units, prices.source)
+
+
+def _tariff(prices: Prices, pricing_id: str, model: str, at: datetime) -> Tariff | None:
     try:
         _, found = prices.snapshot.find_provider_model(model, None, pricing_id, None)
     except LookupError:
         return None
-    by = tariff(found.get_prices(at))
-    if by is None or usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens:
-        return None
-    return Price(by.cost(usage).quantize(PRECISION), by.units, prices.source)
+    return tariff(found.get_prices(at))
 
 
 def _rate(price: Decimal | TieredPrices, usage: Usage) -> Decimal:

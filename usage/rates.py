@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -82,8 +83,12 @@ class Hold:
 def take(call_id: object, holders: Mapping[str, Any], tokens: int) -> Hold:
     """Lets a call in that puts `tokens` into the model. `holders` are ids by kind (user,
     access token, credential). Raises LimitReached; nothing is taken then."""
-    places = tuple(_places(holders))
-    demands = tuple(_demands(holders, tokens))
+    places, calls, per_tokens = _plan(
+        *((kind, pk, limits_of(kind)) for kind, pk in holders.items() if pk is not None)
+    )
+    demands = calls
+    if per_tokens:  # what never fits waits for a full bucket
+        demands += tuple(replace(one, cost=min(tokens, one.capacity)) for one in per_tokens)
     if places and (full := buckets().enter(places, str(call_id), LEASE_SECONDS)):
         kind, holder, limit = _told(full)
         raise LimitReached(kind, holder, limit, BUSY_SECONDS)
@@ -97,24 +102,25 @@ def take(call_id: object, holders: Mapping[str, Any], tokens: int) -> Hold:
     return Hold(str(call_id), demands, places, remaining)
 
 
+Plan = tuple[tuple[Place, ...], tuple[Demand, ...], tuple[Demand, ...]]
+
+
+@lru_cache(4096)
+def _plan(*holders: tuple[str, Any, Limits]) -> Plan:
+    """Places, and demands of calls and of tokens, of those holders that have such limits."""
+    places, calls, tokens = [], [], []
+    for kind, pk, limit in holders:
+        if limit.concurrent:
+            places.append(Place(f"concurrent:{kind}:{pk}", limit.concurrent))
+        if limit.calls:
+            calls.append(Demand(f"calls:{kind}:{pk}", limit.calls, MINUTE))
+        if limit.tokens:
+            tokens.append(Demand(f"tokens:{kind}:{pk}", limit.tokens, MINUTE))
+    return tuple(places), tuple(calls), tuple(tokens)
+
+
 def limits_of(holder: str) -> Limits:
     return Limits(**settings.RATE_LIMITS[holder])
-
-
-def _places(holders: Mapping[str, Any]) -> Iterator[Place]:
-    for holder, pk in holders.items():
-        if pk is not None and (most := limits_of(holder).concurrent):
-            yield Place(f"concurrent:{holder}:{pk}", most)
-
-
-def _demands(holders: Mapping[str, Any], tokens: int) -> Iterator[Demand]:
-    for holder, pk in holders.items():
-        limits = limits_of(holder)
-        if pk is not None and limits.calls:
-            yield Demand(f"calls:{holder}:{pk}", limits.calls, MINUTE)
-        if pk is not None and limits.tokens:
-            cost = min(tokens, limits.tokens)  # what never fits waits for a full bucket
-            yield Demand(f"tokens:{holder}:{pk}", limits.tokens, MINUTE, cost)
 
 
 def _kind(demand: Demand) -> str:

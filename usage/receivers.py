@@ -39,6 +39,8 @@ def book_validation(sender: Any, outcome: ValidationOutcome, **kwargs: Any) -> N
 @receiver(call_settled)
 def log_call(sender: Any, record: UsageRecord, **kwargs: Any) -> None:
     """One line for each call; in JSON its facts are fields."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     facts = {
         "call_id": str(record.id),
         "surface": record.surface,
