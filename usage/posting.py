@@ -123,6 +123,4 @@ def announce(entry: Closed, record: UsageRecord) -> None:
     if record.credential_id and record.status != Status.CANCELLED:
         note_use(record.credential_id, record.error_code, entry.outcome.reason)
     call = entry.call
-    call_settled.send_robust(
-        type(call), record=record, operation=call.operation, lag=entry.lag()
-    )
+    call_settled.send_robust(type(call), record=record, operation=call.operation, lag=entry.lag())
