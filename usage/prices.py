@@ -79,8 +79,10 @@ def most_that_it_costs(
 ) -> Decimal | None:
     """The price of `most` where that is dearest: its input plain or all of it written to a cache,
     its output plain or all of it reasoning. None if no price is known."""
-    if entered == () and (quick := _dearest(provider, model, most, at)) is not None:
-        return quick
+    if entered == () and _is_plain(most):
+        quick = _dearest(provider, model, most, at)
+        if quick is not None:
+            return quick
     written = replace(most, cache_write_tokens=most.input_tokens)
     kinds = [replace(most, cache_write_1h_tokens=0), written]
     kinds += [replace(usage, reasoning_tokens=most.output_tokens) for usage in kinds]
@@ -116,8 +118,10 @@ def _calculate(
     at: datetime,
     context: dict[str, str] | None,
 ) -> Price | None:
-    if not context and _is_plain(usage) and (quick := _by_tariff(prices, pricing_id, model, usage, at)):
-        return quick
+    if not context and _is_plain(usage):
+        quick = _by_tariff(prices, pricing_id, model, usage, at)
+        if quick is not None:
+            return quick
     try:
         found = prices.snapshot.calc(
             genai_prices.Usage(

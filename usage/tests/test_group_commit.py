@@ -1,0 +1,125 @@
+"""Rows of many calls in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+
+from credentials.tests.factories import CredentialFactory
+from providers.vocabulary import Usage
+from usage import group_commit as module
+from usage.admission import admit_at_once, make_room
+from usage.group_commit import GroupCommit
+from usage.ledger import Closed, OpenCall, Outcome
+from usage.models import Budget, Status, UsageRecord, UsageSource
+from usage.tests.test_budgets import MOST, MOST_NANO, opened
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+
+
+def closed(call: OpenCall) -> Closed:
+    return call.close(
+        Outcome(status=Status.OK, usage=MOST, usage_source=UsageSource.REPORTED, model_served="x")
+    )
+
+
+def written(*entries: Closed) -> list[Any]:
+    """What each who waits is told; the thread has ended then."""
+    commits = GroupCommit()
+
+    async def wait() -> list[Any]:
+        return await asyncio.gather(*map(commits.put, entries), return_exceptions=True)
+
+    try:
+        return asyncio.run(wait())
+    finally:
+        commits.close()
+
+
+def test_each_who_waits_gets_their_own_row(alice: User) -> None:
+    calls = [opened(alice) for _ in range(40)]
+    rows = written(*map(closed, calls))
+
+    assert [row.id for row in rows] == [call.id for call in calls]
+    stored = UsageRecord.objects.in_bulk([row.id for row in rows])
+    assert len(stored) == 40
+    one, kept = rows[0], stored[rows[0].id]
+    for field in UsageRecord._meta.concrete_fields:
+        assert getattr(one, field.attname) == getattr(kept, field.attname), field.name
+    assert kept.cost_usd and kept.unit_prices["input_mtok"] == "0.15"
+
+
+def test_budgets_are_charged_with_the_rows(alice: User) -> None:
+    row = Budget.objects.create(name="x", user=alice, limit_units=10_000 * MOST_NANO)
+    first = opened(alice)
+    make_room(first, MOST)
+    calls = [opened(alice) for _ in range(20)]
+    assert all(admit_at_once(call, MOST) for call in calls)
+    written(*map(closed, calls))
+
+    row.refresh_from_db()
+    assert (row.spent_units, row.reserved_units) == (20 * MOST_NANO, 0)
+
+
+def test_a_row_that_can_not_be_written_takes_no_other_with_it(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [opened(alice) for _ in range(3)]
+    post = module.post
+
+    def broken(entries: Any) -> Any:
+        if any(entry.call is calls[1] for entry in entries):
+            raise OperationalError("the disk is full")
+        return post(entries)
+
+    monkeypatch.setattr(module, "post", broken)
+    one, two, three = written(*map(closed, calls))
+    assert (one.id, three.id) == (calls[0].id, calls[2].id)
+    assert isinstance(two, OperationalError)
+    assert UsageRecord.objects.count() == 2
+
+
+def test_a_user_or_key_that_was_deleted_meanwhile_is_named_no_more(alice: User) -> None:
+    key = CredentialFactory(owner=alice)
+    calls = [opened(alice, credential_id=key.pk), opened(None)]
+    alice.delete()
+    rows = written(*map(closed, calls))
+
+    assert [row.id for row in rows] == [call.id for call in calls]
+    assert set(UsageRecord.objects.values_list("user_id", "credential_id")) == {(None, None)}
+
+
+def test_a_row_that_is_there_already_is_not_written_twice(alice: User) -> None:
+    """As when the connection breaks after the commit, before its answer."""
+    call = opened(alice)
+    entry = closed(call)
+    (first,) = written(entry)
+    (again,) = written(entry)
+
+    assert first.id == again.id
+    assert UsageRecord.objects.count() == 1
+
+
+def test_the_row_of_who_waits_no_more_is_written_too(alice: User) -> None:
+    call = opened(alice)
+    commits = GroupCommit()
+
+    async def leave() -> None:
+        commits.put(closed(call)).cancel()
+
+    asyncio.run(leave())
+    commits.close()
+    assert UsageRecord.objects.get().id == call.id
+
+
+def test_a_call_of_no_tokens_is_a_row_as_well(alice: User) -> None:
+    call = opened(alice)
+    outcome = Outcome(
+        status=Status.ERROR, usage=Usage(), usage_source=UsageSource.ESTIMATED, error_code="timeout"
+    )
+    (row,) = written(call.close(outcome))
+    assert (row.status, row.error_code, row.cost_usd) == (Status.ERROR, "timeout", 0)
