@@ -88,6 +88,8 @@ def _in_one_trip(
     }
     with connection.cursor() as cursor:
         cursor.execute(_POSTGRESQL, given)
+        for record in records:
+            record._state.adding, record._state.db = False, connection.alias
         return [pk for pk, is_due in cursor.fetchall() if is_due]
 
 
