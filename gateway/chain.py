@@ -29,8 +29,7 @@ from gateway.translated import Translated, request_of
 from providers import registry
 from providers.errors import ProviderError
 from providers.vocabulary import Usage
-from usage.admission import NotAdmitted, readmit
-from usage.budgets import cancel
+from usage.admission import NotAdmitted, give_back, readmit
 from usage.ceiling import ceiling
 from usage.ledger import OpenCall
 from usage.models import Status, UsageSource
@@ -135,7 +134,7 @@ class Chain:
         return attempt
 
     def _give_back(self) -> None:
-        cancel(self.call.id)
+        give_back(self.call)
         if self.call.hold:
             self.call.hold.cancel()
             self.call.hold = None

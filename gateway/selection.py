@@ -137,8 +137,8 @@ async def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, Op
     wanted = _wanted(guest, where, asked.model)
     selection = _selections.get(wanted)
     if selection is None:
-        selection = await once(wanted, choose, guest, where, asked.model)
-    chosen = Chosen(selection, selection.address(), selection.key("gateway"))
+        selection = await once(wanted, _read_selection, guest, where, asked.model)
+    chosen = _opened(selection)
     call = OpenCall(guest.caller, selection.payer)
     call.operation = where.does.name
     if chosen.speaks(where.dialect):
@@ -159,9 +159,17 @@ async def _let_in(call: OpenCall, most: Usage | None) -> None:
     await in_database(admit, call, most)
 
 
-def choose(guest: Guest, where: Route, model: str) -> Selection:
+def choose(guest: Guest, where: Route, model: str) -> Chosen:
     """From the database. Raises WrongAddress and WrongCredential (only where nothing is
     translated), what `agents.clients.select` raises, Unreadable, KeyRefused and BaseURLRefused."""
+    return _opened(_read_selection(guest, where, model))
+
+
+def _opened(selection: Selection) -> Chosen:
+    return Chosen(selection, selection.address(), selection.key("gateway"))
+
+
+def _read_selection(guest: Guest, where: Route, model: str) -> Selection:
     age = _selections.age
     selection = _selected(guest, where, model)
     _selections.keep(_wanted(guest, where, model), selection, age)

@@ -158,8 +158,17 @@ def make_room(call: OpenCall, most: Usage) -> None:
 def readmit(call: OpenCall, most: Usage) -> None:
     """For a call that goes on with another payer: what it had set aside is given back, and set
     aside anew. As to how many calls a minute, it is still one. Raises BudgetSpent, PriceUnknown."""
-    cancel(call.id)
+    give_back(call)
     _set_aside(call, most)
+
+
+def give_back(call: OpenCall) -> None:
+    """Takes back what a call has set aside that is not made this way. Uses the database."""
+    leases.give_back(call.held, used=False)
+    call.held = ()
+    if call.has_reservations:
+        cancel(call.id)
+        call.has_reservations = False
 
 
 @contextmanager
