@@ -28,7 +28,7 @@ from gateway.options import holding, read_options
 from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
 from gateway.routes import Route, model_asked_for, route, spoken
-from gateway.selection import Chosen, admitted, guest_of
+from gateway.selection import Chosen, admitted, guest_of, in_database
 from gateway.translated import Translated
 from providers import registry
 from providers.errors import ProviderError
