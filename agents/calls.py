@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from agents.clients import Selection
@@ -89,19 +89,11 @@ async def call(
     entry.begin()
     tally = Tally(request)
     result: ChatResult | None = None
-    try:
-        async with (
-            http_client() as http,
-            aclosing(
-                tries(
-                    entry=entry,
-                    http=http,
-                    plan=plan,
-                    fallback=fallback,
-                    max_retries=max_retries,
-                )
-            ) as events,
-        ):
+    async with _settled_if_it_fails(entry, tally), http_client() as http:
+        events = tries(
+            entry=entry, http=http, plan=plan, fallback=fallback, max_retries=max_retries
+        )
+        async with aclosing(events):
             async for event in events:
                 if isinstance(event, ChatResult):
                     result = event
@@ -111,6 +103,15 @@ async def call(
                 if event.text or event.reasoning:
                     entry.first_token()
                     yield event
+    assert result is not None, "a provider client's stream ends with a ChatResult or raises"
+    yield Answer(result, await _settle(entry, tally, result))
+
+
+@asynccontextmanager
+async def _settled_if_it_fails(entry: OpenCall, tally: Tally) -> AsyncGenerator[None]:
+    """The call within has its row before anybody hears that it failed or was broken off."""
+    try:
+        yield
     except (ProviderError, Unreadable) as error:
         await _settle_failed(entry, tally, Status.ERROR, error)
         raise
@@ -120,8 +121,6 @@ async def call(
     except Exception:  # a mistake of ours: not even then is a call without its row
         await _settle_failed(entry, tally, Status.ERROR, None)
         raise
-    assert result is not None, "a provider client's stream ends with a ChatResult or raises"
-    yield Answer(result, await _settle(entry, tally, result))
 
 
 async def _settle(entry: OpenCall, tally: Tally, result: ChatResult) -> UsageRecord:
