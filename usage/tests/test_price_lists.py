@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal as D
 from io import StringIO
 from pathlib import Path
@@ -21,7 +22,7 @@ from providers.vocabulary import Usage
 from usage import price_lists
 from usage.ledger import Caller, OpenCall, Payer
 from usage.models import PriceList, Status, Surface, UsageRecord, UsageSource
-from usage.prices import price_of
+from usage.prices import by_list, price_of
 from usage.windows import context_window
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
@@ -208,3 +209,51 @@ def test_what_never_ends_is_cut_off(shop: str, monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(CommandError, match="larger than 1,000 bytes"):
         update("--url", f"{shop}/prices.json")
+
+
+OPUS = {
+    "id": "claude-opus-4-6",
+    "match": {"or": [{"starts_with": "claude-opus-4-6"}, {"starts_with": "claude-opus-4.6"}]},
+    "prices": [
+        {
+            "prices": {
+                "input_mtok": {"base": 5, "tiers": [{"start": 200_000, "price": 10}]},
+                "output_mtok": {"base": 25, "tiers": [{"start": 200_000, "price": 37.5}]},
+                "web_searches_kcount": 10,
+            }
+        },
+        {
+            "constraint": {"start_date": "2026-03-13"},
+            "prices": {"input_mtok": 5, "output_mtok": 25},
+        },
+    ],
+    "price_variants": [
+        {"when": {"speed": "fast"}, "prices": {"input_mtok": 10, "output_mtok": 50}}
+    ],
+}  # fmt: skip
+EXTRACTOR = {
+    "api_flavor": "default",
+    "root": "usage",
+    "model_path": "model",
+    "mappings": [{"path": ["cache_creation", "a"], "dest": "input_tokens", "required": False}],
+}
+
+
+@pytest.mark.parametrize(
+    ("month", "tier", "expected"),
+    [
+        (1, "", "3.0375"),  # 300,000 at $10 and 1,000 at $37.50 a million
+        (4, "", "1.525"),  # 300,000 at $5 and 1,000 at $25
+        (4, "fast", "3.05"),  # 300,000 at $10 and 1,000 at $50
+    ],
+)
+def test_long_dated_and_faster_prices_of_a_fetched_list_hold(
+    month: int, tier: str, expected: str
+) -> None:
+    maker = {"id": "anthropic", "name": "Anthropic", "api_pattern": "x", "extractors": [EXTRACTOR]}
+    text = json.dumps([{**maker, "models": [OPUS]}]).encode()
+    prices = price_lists.Prices(price_lists.parse(text), "a list")
+    usage = Usage(input_tokens=300_000, output_tokens=1_000, service_tier=tier)
+    at = datetime(2026, month, 1, tzinfo=UTC)
+
+    assert by_list(prices, "anthropic", ["claude-opus-4.6-x"], usage, at).cost == D(expected)
