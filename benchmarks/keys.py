@@ -93,6 +93,8 @@ def of_user(user: Any) -> Select:
     """The user's own credentials only: a key of the system's is not what was asked about."""
 
     def select_one(wanted: Contender) -> Selection:
+        if not user.is_active:
+            raise NoKey(f"the account of {user.get_username()} is switched off")
         named = wanted.credential or None
         try:
             found = select(

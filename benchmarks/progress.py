@@ -8,10 +8,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from benchmarks import report
 from benchmarks.plan import Contender, Plan, Step
+from benchmarks.report_style import styled
 from benchmarks.report_words import name
 from benchmarks.sample import Sample
 
@@ -21,7 +21,7 @@ class PlainProgress:
 
     def __init__(self, console: Console, plan: Plan) -> None:
         self.console, self.plan = console, plan
-        self._section: tuple[str, bool] | None = None
+        self._section: tuple[str, bool, int] | None = None
         self._announced = False
 
     def __enter__(self) -> Self:
@@ -44,11 +44,11 @@ class PlainProgress:
         self.say(f"  {said}")
 
     def started(self, step: Step) -> None:
-        section = (step.prompt.name, step.cold)
+        section = (step.prompt.name, step.cold, step.level)
         if section != self._section:
             self.close()
             self._section = section
-            for line in report.running(self.plan, step.prompt, step.cold):
+            for line in report.running(self.plan, step):
                 self.say(line)
             self.open()
         self.show_started(step)
@@ -61,7 +61,7 @@ class PlainProgress:
         self.say(f"  {done:,} of {total:,} calls")
 
     def say(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(styled(text), soft_wrap=True)
 
     def open(self) -> None:
         """A section begins."""
@@ -111,7 +111,7 @@ class LiveProgress(PlainProgress):
     def _draw(self, contender: Contender, line: str) -> None:
         self._lines[contender] = f"  {line}"
         if self._live is not None:
-            self._live.update(Text("\n".join(self._lines.values())), refresh=True)
+            self._live.update(styled("\n".join(self._lines.values())), refresh=True)
 
 
 def progress_on(console: Console, plan: Plan) -> PlainProgress:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from benchmarks.budget import most_of_plan
 from benchmarks.keys import Keys
-from benchmarks.plan import Contender, Plan
+from benchmarks.plan import Contender, Plan, Step
 from benchmarks.prompts import Prompt
 from benchmarks.report_sweep import sweep_lines
 from benchmarks.report_verdicts import change_lines, spreads, verdict_lines
@@ -66,13 +66,14 @@ def estimate(plan: Plan, done: int = 0) -> Iterator[str]:
     yield ""
 
 
-def running(plan: Plan, prompt: Prompt, cold: bool) -> Iterator[str]:
+def running(plan: Plan, step: Step) -> Iterator[str]:
     yield ""
     yield THIN_RULE
-    if cold:
+    if step.cold:
         yield "Warming up: first calls, reported apart"
     else:
-        yield f"Running benchmark: {prompt.name}"
+        level = f", {step.level} at a time" if len(plan.levels) > 1 else ""
+        yield f"Running benchmark: {printable(step.prompt.name)}{level}"
     yield THIN_RULE
 
 

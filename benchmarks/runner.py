@@ -130,6 +130,8 @@ async def _carry_out(work: Work, purse: Purse) -> None:
         record(http)
         try:
             ready = await _initialize(work, http)
+            if not ready:
+                work.stop(RunStatus.FAILED, "None of the keys can be used.")
             if work.keys.source != Source.SIMULATOR and ready:
                 errors = await calibrate(work.plan, work.claim.number, http)
                 await sync_to_async(store.note_harness)(work.claim, errors)

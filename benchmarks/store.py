@@ -156,6 +156,9 @@ def end(claim: Claim, status: RunStatus, error: str = "") -> None:
     )
     if not changed:
         raise ClaimLost
+    if status != RunStatus.COMPLETED:  # no reason to begin with another one then
+        unbegun = BenchmarkShard.objects.filter(run_id=claim.run_id, claim=None).open()
+        unbegun.update(ended_at=timezone.now(), ended_as=status, error=error)
     finish(claim.run_id)
 
 

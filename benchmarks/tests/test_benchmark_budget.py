@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from benchmarks import store
 from benchmarks.budget import NANO, BudgetReached, Purse, charged, most_of_call
-from benchmarks.models import BenchmarkShard
+from benchmarks.models import BenchmarkShard, RunStatus
 from benchmarks.plan import Plan
 from benchmarks.prompts import PROMPTS
 from benchmarks.run import Source
@@ -62,6 +62,19 @@ def test_shards_share_one_purse() -> None:
     store.write(first, [(replace(sample(error="overloaded"), step=step), 0, int(most() * NANO))])
     with pytest.raises(BudgetReached):
         async_to_sync(Purse(other, second).set_aside)(step)
+
+
+def test_once_the_money_is_out_no_other_shard_is_begun() -> None:
+    plan = Plan(contenders=(OPENAI,), seed=1, shards=3)
+    row = store.create(plan=plan, source=Source.ENVIRONMENT, owner_id=None)
+    first = store.take(row.pk)
+    assert first is not None
+
+    store.end(first, RunStatus.OUT_OF_MONEY, "The money is out.")
+
+    row.refresh_from_db()
+    assert (row.status, row.error) == (RunStatus.OUT_OF_MONEY, "The money is out.")
+    assert store.take(row.pk) is None
 
 
 def test_what_was_set_aside_when_a_process_died_counts_as_spent() -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
+from typing import Literal
+
+from rich.console import Console
+
 from benchmarks import report
 from benchmarks.keys import gather, of_simulator
 from benchmarks.plan import Contender
+from benchmarks.report_style import styled
 from benchmarks.run import Source
 from benchmarks.sample import Sample, Truth
 from benchmarks.tests.samples import ANTHROPIC, GOOGLE, OPENAI, run_of, sample
@@ -111,3 +118,17 @@ def test_warm_ups_are_reported_apart() -> None:
 
     assert "WARM-UP" in said and "OPENAI: ✓ (9.00s) after 31 ms to connect" in said
     assert "Average Response Time: 1.00s" in said
+
+
+def test_colours_are_for_terminals_and_change_no_word() -> None:
+    lines = ["SUMMARY", "OPENAI:", "  ✓ [bold]Paris[/bold] is faster by 9% (x0.91)", "cost: n/a"]
+
+    for terminal in (True, False):
+        out = io.StringIO()
+        colours: Literal["standard", "auto"] = "standard" if terminal else "auto"
+        console = Console(file=out, force_terminal=terminal, color_system=colours)
+        for line in lines:
+            console.print(styled(line), soft_wrap=True)
+        said = out.getvalue()
+        assert ("\x1b[1;32mis faster by 9%" in said) == terminal
+        assert re.sub(r"\x1b\[[\d;]*m", "", said).splitlines() == lines

@@ -189,6 +189,28 @@ def test_a_key_that_can_not_be_used_takes_its_provider_out_of_the_run(simulator:
     assert {sample.step.contender.provider for sample in run.samples} == {"google", "anthropic"}
 
 
+def test_without_any_key_that_can_be_used_a_run_fails(simulator: Any) -> None:
+    run = run_with(with_key(simulated(simulator.url, "openai"), "openai", "sk-sim-\nkey"))
+
+    assert (run.status, run.error) == (RunStatus.FAILED, "None of the keys can be used.")
+    assert not run.samples and len(run.refused) == 1
+
+
+def test_a_run_of_somebody_whose_account_is_off_measures_nothing(
+    alice: User, simulator: Any
+) -> None:
+    CredentialFactory.create(owner=alice, provider="openai")
+    keys = gather(Source.USER, of_user(alice), [Contender("openai", "")])
+    plan = Plan(contenders=tuple(keys.selections), seed=1, prompts=SIMPLE)
+    row = store.create(plan=plan, source=keys.source, owner_id=alice.pk, simulated=keys.simulated)
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+
+    run = execute(row.pk)
+
+    assert run.status == RunStatus.FAILED and len(simulator.app.log) == 0
+    assert list(run.refused.values()) == ["the account of alice is switched off"]
+
+
 def test_several_calls_at_a_time_are_each_timed_from_their_own_departure(simulator: Any) -> None:
     run = run_with(simulated(simulator.url), runs=3, levels=(4,))
 

@@ -42,6 +42,7 @@ from benchmarks.plan_json import plan_from_json
 from benchmarks.progress import progress_on
 from benchmarks.prompt_file import BadPrompts, read_prompts
 from benchmarks.prompts import PROMPTS, Prompt
+from benchmarks.report_style import styled
 from benchmarks.rows import bare
 from benchmarks.run import Run, Source
 from benchmarks.simulator.server import SimulatorProcess
@@ -342,4 +343,4 @@ def _nothing_measured(run: Run) -> CommandError:
 
 def _print(console: Console, lines: Iterable[str]) -> None:
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(styled(line), soft_wrap=True)
