@@ -22,6 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
 
+from agents.database import in_database
 from agents.errors import ToolServerDenied, ToolServerFailed, ToolServersClosed
 from agents.models import ToolServer
 from agents.tools import ToolError
@@ -50,7 +51,7 @@ class RemoteTool:
     async def run(self, arguments: JSON) -> str:
         """The result as text. Raises ToolError. The server is read anew for each call: one that
         has been deleted meanwhile, or given another token, has been so at once."""
-        server = await ToolServer.objects.active().filter(pk=self.server_id).afirst()
+        server = await in_database(ToolServer.objects.active().filter(pk=self.server_id).first)
         if server is None:
             raise ToolError("The tool server has been deleted.")
         try:

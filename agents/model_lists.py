@@ -10,9 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 from agents.clients import Selection
+from agents.database import in_database
 from credentials.vault import Unreadable
 from providers import registry
 from providers.errors import CallTimeout, ProviderError
@@ -54,7 +53,7 @@ def _key(selection: Selection) -> Key:
 async def _ask(caller: Caller, selection: Selection) -> tuple[str, ...]:
     call = OpenCall(caller, replace(selection.payer, model=""))
     call.operation = "list_models"
-    await sync_to_async(admit)(call, None)
+    await in_database(admit, call, None)
     call.begin()
     error: ProviderError | Unreadable | None = None
     status = Status.ERROR
@@ -88,4 +87,4 @@ async def _settle(call: OpenCall, status: Status, error: ProviderError | Unreada
         request_id=getattr(error, "request_id", ""),
         is_free=True,
     )
-    await sync_to_async(settle)()
+    await in_database(settle)
