@@ -24,29 +24,30 @@ MOST = 50_000  # rows in one transaction
 
 
 def roll_up() -> int:
-    """Counts the ledger rows that wait, unless another process is at it; returns how many."""
-    rolled = 0
-    while PendingRollup.objects.exists():
-        batch = _roll_batch()
-        if not batch:
-            break
+    """Counts the ledger rows that wait, unless another process is at it; returns how many. What is
+    written meanwhile waits for the next time: many rows at once change fewer figures than as many
+    times a few."""
+    rolled, more = 0, PendingRollup.objects.exists()
+    while more:
+        batch, more = _roll_batch()
         rolled += batch
     return rolled
 
 
-def _roll_batch() -> int:
+def _roll_batch() -> tuple[int, bool]:
+    """How many rows were counted, and whether more of them wait."""
     with _alone() as alone:
         if not alone:
-            return 0
-        ids = _next_ids()
+            return 0, False
+        ids, more = _next_ids()
         cells = fold_ids(ids)
         with transaction.atomic():
             forgotten, _ = PendingRollup.objects.filter(pk__in=among(ids)).delete()
             if forgotten < len(ids):  # another process was faster
                 transaction.set_rollback(True)
-                return 0
+                return 0, False
             add_to_stored(cells)
-    return len(ids)
+    return len(ids), more
 
 
 @contextmanager
@@ -60,16 +61,16 @@ def _alone() -> Iterator[bool]:
         yield _locked(wait=False)
 
 
-def _next_ids() -> list[UUID]:
+def _next_ids() -> tuple[list[UUID], bool]:
     """Where many rows wait, all those of one day: fewer figures change than with any others."""
     ids = list(PendingRollup.objects.values_list("pk", flat=True)[:BATCH])
     first = UsageRecord.objects.filter(pk=ids[0]).first() if len(ids) == BATCH else None
     if first is None:
-        return ids
+        return ids, False
     start, end = _bounds(first.created_at.astimezone(UTC).date())
     day = UsageRecord.objects.filter(created_at__gte=start, created_at__lt=end)
     notes = PendingRollup.objects.filter(pk__in=day.order_by().values("pk"))
-    return list(notes.values_list("pk", flat=True)[:MOST])
+    return list(notes.values_list("pk", flat=True)[:MOST]), True
 
 
 def fold_ids(ids: list[UUID], *, user_id: int | None = None) -> dict[Key, Cell]:

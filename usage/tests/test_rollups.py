@@ -67,6 +67,31 @@ def test_rows_are_counted_once_however_often_the_job_runs(alice: User) -> None:
     assert not PendingRollup.objects.exists()
 
 
+def test_where_many_rows_wait_a_day_is_counted_at_a_time(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage.rollups.BATCH", 2)
+    for n in range(6):
+        a_row(alice, DAY + timedelta(days=n % 2))
+
+    assert roll_up() == 6
+    assert of(alice.pk).calls == of(alice.pk, day=DAY + timedelta(days=1)).calls == 3
+
+
+def test_what_is_written_while_the_job_works_waits_for_the_next_time(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(ids: Any, **whose: Any) -> Any:
+        a_row(alice)
+        return fold_ids(ids, **whose)
+
+    a_row(alice)
+    monkeypatch.setattr("usage.rollups.fold_ids", meanwhile)
+
+    assert roll_up() == 1
+    assert PendingRollup.objects.count() == 1
+
+
 def test_a_row_that_comes_late_is_counted_on_its_day(alice: User) -> None:
     a_row(alice, DAY + timedelta(days=1))
     roll_up()
