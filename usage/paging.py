@@ -50,21 +50,26 @@ class Page:
     newer: Cursor | None
 
 
-def page_of(rows: UsageQuerySet, cursor: Cursor | None, size: int) -> Page:
+def page_of(
+    rows: UsageQuerySet, cursor: Cursor | None, size: int, *, read: UsageQuerySet | None = None
+) -> Page:
+    """`rows` says which ones, `read` what is read of each (all of its fields)."""
+    read = UsageRecord.objects.all() if read is None else read
     if cursor is None or not cursor.newer:
-        found = _first(rows, cursor, size + 1, "-created_at", "-id")
+        found = _first(after(rows, cursor), read, size + 1, "-created_at", "-id")
         more, found = len(found) > size, found[:size]
         return Page(found, _at(found, -1) if more else None, _newer(found) if cursor else None)
-    found = _first(rows, cursor, size + 1, "created_at", "id")
+    found = _first(after(rows, cursor), read, size + 1, "created_at", "id")
     more, found = len(found) > size, found[:size][::-1]
     return Page(found, _at(found, -1), _newer(found) if more else None)
 
 
-def _first(rows: UsageQuerySet, cursor: Cursor | None, most: int, *order: str) -> list[UsageRecord]:
-    """The first rows on the cursor's side. Which they are is asked by itself: an index has all
-    that it takes, so that only the rows of the page are read, whatever they are filtered by."""
-    keys = after(rows, cursor).order_by(*order).values("pk")[:most]
-    return list(rows.filter(pk__in=keys).order_by(*order))
+def _first(rows: UsageQuerySet, read: UsageQuerySet, most: int, *order: str) -> list[UsageRecord]:
+    """Which rows they are is asked by itself: an index has all that it takes, so that only rows of
+    the page are read, whatever they are filtered by. And they are read by nothing but their key:
+    SQLite, which has no statistics, would else go through all rows of the user."""
+    keys = rows.order_by(*order).values("pk")[:most]
+    return list(read.filter(pk__in=keys).order_by(*order))
 
 
 def after(rows: UsageQuerySet, cursor: Cursor | None) -> UsageQuerySet:

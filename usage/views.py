@@ -86,8 +86,10 @@ def records(request: HttpRequest) -> HttpResponse:
         cursor = Cursor.parse(text) if (text := request.GET.get("cursor")) else None
     except BadCursor as error:
         raise Http404 from error
-    rows, everyone = form.records().defer("unit_prices"), form.is_valid() and form.everyone_asked
-    page = page_of(rows.select_related("user") if everyone else rows, cursor, CALLS_PER_PAGE)
+    everyone = form.is_valid() and form.everyone_asked
+    read = UsageRecord.objects.defer("unit_prices")
+    read = read.select_related("user") if everyone else read
+    page = page_of(form.records(), cursor, CALLS_PER_PAGE, read=read)
     context = {
         "form": form,
         "everyone": everyone,

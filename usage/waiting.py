@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from usage.cells import Cell, Key
-from usage.daily import EVERYONE, PendingRollup
+from usage.daily import PendingRollup
 from usage.rollups import fold_ids
 
 MOST = 5000  # rows that a page adds: about ten milliseconds' work
@@ -25,4 +25,4 @@ def waiting_of(owner: int) -> Waiting:
     ids = list(PendingRollup.objects.values_list("pk", flat=True)[: MOST + 1])
     if len(ids) > MOST:
         return Waiting(too_many=True)
-    return Waiting(fold_ids(ids, user_id=None if owner == EVERYONE else owner))
+    return Waiting({key: cell for key, cell in fold_ids(ids).items() if key[0] == owner})
