@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.readers import (
     Reader,
@@ -300,3 +302,26 @@ def test_an_embeddings_own_count_is_taken() -> None:
     reading = read_whole(read_google_embedding, body)
 
     assert reading and reading.tokens(lambda: 40) == (Usage(3, 0), "reported")
+
+
+@given(
+    texts=st.lists(st.text(max_size=8), max_size=12),
+    cut=st.integers(1, 200),
+    loose=st.booleans(),
+)
+def test_lines_that_are_alike_count_as_if_each_had_been_read(
+    texts: list[str], cut: int, loose: bool
+) -> None:
+    """A tap reads a line like the last one by comparing the two: that must change nothing."""
+    separators = (", ", ": ") if loose else (",", ":")
+    events = [
+        {"model": "m", "choices": [{"index": 0, "delta": {"content": text}}], "n": n // 3}
+        for n, text in enumerate(texts)
+    ]
+    lines = [json.dumps(e, ensure_ascii=False, separators=separators).encode() for e in events]
+    raw = b"".join(b"data: " + line + b"\n\n" for line in lines)
+    tap = StreamTap(read_openai, "sk-secret")
+    passed = b"".join(tap.feed(raw[at : at + cut]) for at in range(0, len(raw), cut)) + tap.rest()
+
+    assert passed == raw
+    assert tap.reading.characters == sum(map(len, texts))
