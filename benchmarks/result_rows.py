@@ -38,11 +38,24 @@ def summary_rows(run: Run) -> list[JSON]:
     ]
 
 
-def _entry(run: Run, contender: Contender, prompt: str | None) -> JSON:
+def sweep_rows(run: Run) -> list[JSON]:
+    """One entry per contender and number of calls at a time, for all prompts together; none where
+    there was only one such number."""
+    levels = run.plan.levels if len(run.plan.levels) > 1 and not run.plan.rate else ()
+    return [
+        {"concurrency": level, **rounded(_entry(run, contender, None, level))}
+        for level in levels
+        for contender in run.contenders
+    ]
+
+
+def _entry(run: Run, contender: Contender, prompt: str | None, level: int | None = None) -> JSON:
     taken = [
         sample
         for sample in run.measured
-        if sample.step.contender == contender and prompt in (None, sample.step.prompt.name)
+        if sample.step.contender == contender
+        and prompt in (None, sample.step.prompt.name)
+        and level in (None, sample.step.level)
     ]
     found = figures(taken)
     cost = found.mean.cost_usd if found.mean else None

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from benchmarks.plan import Contender
 from benchmarks.plan_json import plan_to_json
-from benchmarks.result_rows import change_rows, rounded, summary_rows, verdict_rows
+from benchmarks.result_rows import change_rows, rounded, summary_rows, sweep_rows, verdict_rows
 from benchmarks.rows import PREVIEW_CHARACTERS
 from benchmarks.run import Run
 from benchmarks.sample import Sample
@@ -48,6 +48,7 @@ def document(run: Run) -> JSON:
         "environment": dict(run.environment) or environment(),
         "samples": samples(run),
         "summary": summary_rows(run),
+        "sweep": sweep_rows(run),
         "verdicts": verdict_rows(run),
         "compared_with": run.baseline.name if run.baseline else None,
         "changes": change_rows(run),

@@ -178,7 +178,7 @@ def outlying(samples: Sequence[Sample]) -> list[Sample]:
     groups: dict[Step, list[Sample]] = {}
     for sample in samples:
         if sample.ok and sample.latency_ms > 0:
-            same = replace(sample.step, order=0, run=0)
+            same = replace(sample.step, order=0, block=0, run=0)
             groups.setdefault(same, []).append(sample)
     return [
         sample

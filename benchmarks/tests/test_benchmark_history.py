@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,15 @@ def test_what_the_database_keeps_of_a_run_is_all_that_is_known_of_it() -> None:
 
     assert store.run_of(row.pk).samples == run.samples
     assert document(store.run_of(row.pk))["summary"] == row.summary
+
+
+def test_a_call_far_from_the_others_is_flagged_once_the_run_is_over() -> None:
+    run = a_run()
+    run.samples.append(replace(run.samples[-1], latency_ms=60_000.0, record_id=uuid.uuid4()))
+
+    rows = list(kept(run).samples.all())
+
+    assert [row.is_outlier for row in rows] == [False] * 13 + [True]
 
 
 @pytest.mark.parametrize("status", [RunStatus.OUT_OF_MONEY, RunStatus.INTERRUPTED])

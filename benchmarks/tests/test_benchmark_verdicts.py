@@ -128,6 +128,8 @@ def test_a_sweep_tells_the_times_of_each_number_of_calls() -> None:
     run = run_of(*calls)
     run.plan = replace(run.plan, levels=(1, 16))
 
+    swept = document(run)["sweep"]
+    assert [(row["concurrency"], row["mean"]["time_s"]) for row in swept] == [(1, 1.0), (16, 3.0)]
     lines = "\n".join(report.results(run)).split("CALLS AT A TIME")[1].splitlines()
     assert [line.split() for line in lines[4:7]] == [
         ["At", "a", "time", "Calls", "Failed", "Time", "(s)", "First", "(s)", "Tokens/s"],
