@@ -8,6 +8,7 @@ by a timer. It counts until the package itself is updated, which brings newer pr
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +24,8 @@ from genai_prices.types import _providers_from_raw  # how the package reads its 
 from credentials import trail
 from providers import registry
 from usage.price_models import PriceList
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = version("genai-prices")
 MOST_BYTES = 20_000_000
@@ -81,14 +84,20 @@ def refresh() -> None:
     newest = stored.values_list("pk", flat=True).first()
     if newest is None:
         _InUse.prices = None
-    elif _InUse.prices is None or _InUse.prices.pk != newest:
-        row = stored.filter(pk=newest).first()
-        _InUse.prices = _loaded(row) if row else None
+    elif newest != held().pk:
+        _InUse.prices = _loaded(stored.filter(pk=newest).first()) or _InUse.prices
     _InUse.was_read = True
 
 
-def _loaded(row: PriceList) -> Prices:
-    return Prices(parse(zlib.decompress(row.data)), row.price_source, row.pk)
+def _loaded(row: PriceList | None) -> Prices | None:
+    """None too where the row is damaged: a call is booked all the same."""
+    if row is None:
+        return None
+    try:
+        return Prices(parse(zlib.decompress(row.data)), row.price_source, row.pk)
+    except (zlib.error, BadPrices):
+        logger.exception("The list of prices of %s can't be read; it is not used.", row.fetched_at)
+        return None
 
 
 def download(url: str) -> bytes:

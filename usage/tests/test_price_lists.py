@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal as D
@@ -152,6 +153,17 @@ def test_check_tells_what_changes_for_the_models_in_the_ledger_and_stores_nothin
     assert "openai gpt-of-the-future-9: no price -> input 7, output 2" in told
     assert "openai gpt-4o-mini: input 0.15, output 0.6, cache_read 0.075 -> input 0.5" in told
     assert "In use now" not in told and not PriceList.objects.exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"no zlib", zlib.compress(b"[1]")])
+def test_a_damaged_list_keeps_no_call_from_its_row(
+    alice: User, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    PriceList.objects.create(origin="x", package=price_lists.PACKAGE, known_models=1, data=data)
+    record = called(alice, "gpt-4o-mini")
+
+    assert record.price_source == f"genai-prices {price_lists.PACKAGE}"
+    assert record.cost_usd == D("0.15") and "can't be read" in caplog.text
 
 
 def test_the_bundled_prices_come_back(tmp_path: Path) -> None:
