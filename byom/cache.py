@@ -18,7 +18,7 @@ class ForgivingRedisCache(RedisCache):
 
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         super().__init__(server, params)
-        self._local = LocMemCache("byom", params)
+        self._local = LocMemCache(params.get("KEY_PREFIX", "byom"), params)
 
     def _forgiving(self, name: str, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -320,15 +320,25 @@ RESERVATION_SECONDS = env.integer("BYOM_RESERVATION_SECONDS", 3600, at_least=60)
 # Limits and housekeeping ---------------------------------------------------------------
 
 REDIS_URL = env.secret("BYOM_REDIS_URL")
+# Sign-in limits count in the first; kept answers of the gateway have one of their own, so that
+# they push nothing out of it. Timeouts, as a request waits for it.
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "answers": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "answers",
+        "OPTIONS": {"MAX_ENTRIES": 1000},
+    },
+}
 if REDIS_URL:
-    # Sign-in limits count here. Timeouts, as a request waits for it.
     CACHES = {
-        "default": {
+        name: {
             "BACKEND": "byom.cache.ForgivingRedisCache",
             "LOCATION": REDIS_URL,
-            "KEY_PREFIX": "byom",
+            "KEY_PREFIX": prefix,
             "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
         }
+        for name, prefix in (("default", "byom"), ("answers", "byom-answers"))
     }
 # Per user and hour. The names stand in the sentence that a person reads.
 CREDENTIAL_LIMITS = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from credentials.models import LLMCredential
 
 TOKEN_PREFIX = "byom_"
+LONGEST_CACHE = 24 * 3600  # seconds
 SHOWN_CHARACTERS = len(TOKEN_PREFIX) + 6
 
 
@@ -85,6 +87,11 @@ class AccessToken(models.Model):
         related_name="access_tokens",
         help_text="Calls with this token use this credential. Empty: the usual order.",
     )
+    cache_seconds = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(LONGEST_CACHE)],
+        help_text="How long the gateway gives an answer again to the very same request. 0: never.",
+    )
     made_by = models.ForeignKey(
         "self",
         on_delete=models.CASCADE,
@@ -128,6 +135,7 @@ class AccessToken(models.Model):
         scopes: Sequence[str] | None = None,
         credential: LLMCredential | None = None,
         expires_at: datetime | None = None,
+        cache_seconds: int = 0,
         made_by: AccessToken | None = None,
     ) -> tuple[AccessToken, str]:
         """A new row and the token itself, which can't be had again."""
@@ -140,6 +148,7 @@ class AccessToken(models.Model):
             digest=token_digest(token),
             credential=credential,
             expires_at=expires_at,
+            cache_seconds=cache_seconds,
             made_by=made_by,
         )
         return row, token

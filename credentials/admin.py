@@ -160,8 +160,8 @@ class AccessTokenAdmin(admin.ModelAdmin):
     search_fields = ("name", "prefix", "user__username")
     list_select_related = ("user",)
     fields = (
-        "name", "user", "prefix", "scopes", "credential", "made_by", "expires_at", "revoked_at",
-        "last_used_at", "created_at",
+        "name", "user", "prefix", "scopes", "credential", "cache_seconds", "made_by", "expires_at",
+        "revoked_at", "last_used_at", "created_at",
     )  # fmt: skip
     readonly_fields = fields  # what changes them is in the audit trail
 

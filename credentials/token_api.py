@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from credentials import tokens
+from credentials.access_tokens import LONGEST_CACHE
 from credentials.models import AccessToken, Scope
 
 
@@ -21,8 +22,8 @@ class TokenSerializer(serializers.ModelSerializer[AccessToken]):
     class Meta:
         model = AccessToken
         fields = (
-            "id", "name", "prefix", "scopes", "credential_id", "state", "expires_at",
-            "last_used_at", "revoked_at", "created_at",
+            "id", "name", "prefix", "scopes", "credential_id", "cache_seconds", "state",
+            "expires_at", "last_used_at", "revoked_at", "created_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -36,6 +37,7 @@ class TokenWrite(serializers.Serializer[AccessToken]):
     )
     credential_id = serializers.UUIDField(required=False, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    cache_seconds = serializers.IntegerField(required=False, min_value=0, max_value=LONGEST_CACHE)
 
 
 class AccessTokenViewSet(

@@ -19,6 +19,12 @@ LIFETIMES = [
     ("365", "a year"),
     ("0", "never"),
 ]
+CACHES = [
+    (0, "always ask the model"),
+    (300, "for 5 minutes"),
+    (3600, "for an hour"),
+    (86400, "for a day"),
+]
 
 
 class TokenForm(forms.Form):
@@ -40,6 +46,12 @@ class TokenForm(forms.Form):
         empty_label="The usual order: my default, then the system’s",
         help_text="Its calls use this key, unless a session names another one.",
     )
+    cache_seconds = forms.ChoiceField(
+        label="Same request, same answer",
+        choices=CACHES,
+        required=False,
+        help_text="The gateway keeps whole answers, sealed, and gives them again free of charge.",
+    )
     lifetime = forms.ChoiceField(label="It expires", choices=LIFETIMES, initial="90")
 
     def __init__(self, *args: Any, owner: Any, **kwargs: Any) -> None:
@@ -57,6 +69,7 @@ class TokenForm(forms.Form):
                 name=self.cleaned_data["name"],
                 scopes=self.cleaned_data["scopes"],
                 credential_id=credential and credential.pk,
+                cache_seconds=int(self.cleaned_data["cache_seconds"] or 0),
                 expires_at=_end(self.cleaned_data["lifetime"]),
             )
         except CredentialError as error:  # the credential has just ended

@@ -27,6 +27,7 @@ def create_token(
     scopes: Sequence[str] | None = None,
     credential_id: uuid.UUID | str | None = None,
     expires_at: datetime | None = None,
+    cache_seconds: int = 0,
     made_by: AccessToken | None = None,
 ) -> tuple[AccessToken, str]:
     """A new row and the token itself, which can't be had again.
@@ -54,6 +55,7 @@ def create_token(
             scopes=scopes,
             credential=credential,
             expires_at=expires_at,
+            cache_seconds=cache_seconds,
             made_by=made_by,
         )
         record(Action.TOKEN_CREATE, row, detail=f"{row}: {', '.join(scopes)}")

@@ -18,6 +18,7 @@ from django.conf import settings
 from agents.clients import SelectionError
 from credentials.errors import CredentialError
 from credentials.vault import Unreadable
+from gateway.answers import Answers
 from gateway.asked import Asked, asking_for_usage, naming, naming_inside, read_request
 from gateway.catalogue import reachable, shown
 from gateway.chain import Chain, translations
@@ -86,6 +87,9 @@ async def _serve(exchange: Exchange) -> None:
     options = read_options(exchange.headers)
     asked = read_request(where, await exchange.body())
     payer = await in_database(holding, guest, options.credential) if options.credential else guest
+    may_be_kept = guest.cache_seconds and options.is_plain and not asked.stream
+    if may_be_kept and await Answers(exchange, where, payer, asked).given():
+        return
     chosen, call = await admitted(payer, where, asked)
     if not chosen.speaks(where.dialect):
         rest = translations(guest, where, asked, options.fallback)

@@ -38,6 +38,7 @@ class Exchange:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in scope["headers"]
         }
+        self.keeps: Callable[[list[tuple[str, str]], bytes], Awaitable[None]] | None = None
         self._begun = perf_counter()
         self._waited = 0.0
         query = scope.get("query_string", b"").decode("latin-1")
@@ -121,8 +122,12 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole response at once."""
-        await self.start(status, [*headers, ("content-length", str(len(body)))])
+        """A whole response at once; `keeps` is told of a good one first, as who has read it may
+        leave, or ask again, at once."""
+        told = [*headers, ("content-length", str(len(body)))]
+        if self.keeps and status == 200:
+            await self.keeps(told, body)
+        await self.start(status, told)
         await self.end(body)
 
 

@@ -33,6 +33,11 @@ class Options:
     def tries_again(self) -> bool:
         return bool(self.fallback or self.retries)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the answer can only be this model's: then it may be kept, or come from there."""
+        return self.stores and not self.tries_again
+
 
 NONE = Options()
 

@@ -78,11 +78,13 @@ def _connected(job: Callable[[], T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Whose token it is, and the credential that the token is pinned to, if any."""
+    """Whose token it is, the credential that the token is pinned to, if any, and for how long it
+    takes kept answers (`gateway.answers`)."""
 
     user: Any
     token_id: int
     pinned_id: uuid.UUID | None
+    cache_seconds: int = 0
 
     @property
     def caller(self) -> Caller:
@@ -123,7 +125,12 @@ def authenticate(token: str) -> Guest:
     if Scope.GATEWAY not in row.scopes:
         raise ScopeMissing
     note_use(row)
-    guest = Guest(user=row.user, token_id=row.pk, pinned_id=row.credential_id)
+    guest = Guest(
+        user=row.user,
+        token_id=row.pk,
+        pinned_id=row.credential_id,
+        cache_seconds=row.cache_seconds,
+    )
     _guests.keep(hashed(token), guest, age)
     return guest
 

@@ -43,6 +43,19 @@ def test_a_token_is_made_with_a_form_and_shown_once(page: Client, alice: User) -
     assert found[0] not in page.get("/keys/tokens/").content.decode()
 
 
+def test_a_token_may_keep_answers_for_a_day_at_most(page: Client, api: Any) -> None:
+    make(page, cache_seconds="3600")
+    assert AccessToken.objects.get(name="report").cache_seconds == 3600
+    assert "keeps answers" in page.get("/keys/tokens/").content.decode()
+    assert make(page, cache_seconds="7").status_code == 422
+
+    url = "/api/v1/users/me/access-tokens"
+    made = api.post(url, {"name": "batch", "cache_seconds": 60}, format="json")
+    assert made.json()["cache_seconds"] == 60
+    refused = api.post(url, {"name": "batch", "cache_seconds": 86401}, format="json")
+    assert refused.status_code == 400
+
+
 def test_the_list_shows_ones_own_tokens_with_their_state(page: Client, bob: User) -> None:
     make(page, name="mine", lifetime="0")
     AccessToken.issue(user=bob, name="theirs")
