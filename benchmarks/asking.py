@@ -50,7 +50,8 @@ class PromptField(serializers.Field[Any, Any, Any, Any]):
 
 class RunRequest(serializers.Serializer[Any]):
     """The body of a request for a run. `max_cost_usd` has to be named: nothing runs without a
-    limit. `keys` is `user` for one's own, or `simulator`."""
+    limit. `keys` is `user` for one's own, or `simulator`. `workers` is how many task workers share
+    the calls, each in a process of its own."""
 
     keys = serializers.ChoiceField(choices=["user", "simulator"], default="user")
     contenders = serializers.ListField(
@@ -67,6 +68,7 @@ class RunRequest(serializers.Serializer[Any]):
         max_length=MOST_LEVELS,
         default=[1],
     )
+    workers = serializers.IntegerField(min_value=1, max_value=MOST_AT_A_TIME, default=1)
     max_tokens = serializers.IntegerField(min_value=1, max_value=100_000, default=512)
     timeout_s = serializers.FloatField(min_value=1, max_value=3600, default=120)
     max_cost_usd = serializers.DecimalField(
@@ -77,6 +79,13 @@ class RunRequest(serializers.Serializer[Any]):
         if len({prompt.name for prompt in prompts}) < len(prompts):
             raise serializers.ValidationError("Give each prompt a name of its own.")
         return prompts
+
+    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["workers"] > min(asked["concurrency"]):
+            raise serializers.ValidationError(
+                {"workers": ["There must be a call at a time for each of them, or more."]}
+            )
+        return asked
 
     @property
     def whose(self) -> Source:
@@ -95,6 +104,7 @@ class RunRequest(serializers.Serializer[Any]):
             runs=asked["runs"],
             warmup=asked["warmup"],
             levels=tuple(dict.fromkeys(asked["concurrency"])),
+            shards=asked["workers"],
             max_tokens=asked["max_tokens"],
             timeout=asked["timeout_s"],
             max_cost=asked["max_cost_usd"],

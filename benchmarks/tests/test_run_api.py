@@ -62,6 +62,16 @@ def test_a_program_starts_a_run_and_reads_it(
     }
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_run_is_shared_by_workers(api: APIClient, key: LLMCredential) -> None:
+    asked = body(key, workers=2, concurrency=[2], runs=4, warmup=1)
+    run = BenchmarkRun.objects.get(pk=api.post(RUNS, asked, format="json").json()["id"])
+
+    assert (run.status, run.done) == ("completed", 10)
+    assert [shard.ended_as for shard in run.shards.all()] == ["completed", "completed"]
+    assert run.samples.values("order").distinct().count() == 10
+
+
 def test_an_estimate_starts_nothing(api: APIClient, key: LLMCredential) -> None:
     found = api.post(f"{RUNS}/estimate", body(key, runs=100), format="json").json()
 
@@ -86,6 +96,7 @@ def test_an_estimate_starts_nothing(api: APIClient, key: LLMCredential) -> None:
         ({"runs": 10_000, "concurrency": [1, 2]}, 400, "too_large"),
         ({"concurrency": [0]}, 400, "concurrency"),
         ({"keys": "environment"}, 400, "keys"),
+        ({"workers": 4, "concurrency": [2, 8]}, 400, "workers"),
     ],
 )
 def test_what_can_not_be_started_is_refused_in_words(

@@ -33,6 +33,7 @@ from django_tasks.signals import task_enqueued
 
 from agents.models import ToolServer
 from agents.tests.tool_server import tool_server
+from benchmarks.models import BenchmarkRun, BenchmarkSample
 from byom.logging import RedactingFormatter, logging_config
 from byom.tests.test_ownership import WITHOUT_OBJECT, address
 from credentials.models import AccessToken, LLMCredential
@@ -235,6 +236,7 @@ def test_no_token_of_a_tool_server_leaks(
     assert harvest.leaks([TOOL_TOKEN, *BAD_TOKENS]) == []
 
 
+PARTS = ("", "progress", "calls/", "compare/", "report.html", "results.json", "calls.csv")
 PAGES = [address(route) for route, _ in WITHOUT_OBJECT]
 ADMIN = [model for model in apps.get_models() if admin.site.is_registered(model)]
 
@@ -293,6 +295,39 @@ def test_no_key_leaks_from_the_benchmark(
 
     assert "openai" in output.read_text()
     assert harvest.leaks(list(CANARIES.values())) == []
+
+
+def test_no_key_leaks_from_the_pages_and_files_of_a_benchmark(
+    api: Recorder, alice: User, harvest: Harvest, simulator: Any
+) -> None:
+    pages = Recorder(harvest)
+    pages.force_login(alice)
+    for key in (CANARIES["openai"], FAULT_KEYS["401"], FAULT_KEYS["errorevent"]):
+        body = {"provider": "openai", "api_key": key, "label": key[-6:]}
+        credential = post(api, KEYS, body).json()["id"]
+        asked = {"provider": "openai", "credential_id": credential}
+        post(
+            api,
+            "/api/v1/benchmarks/runs",
+            {"contenders": [asked], "runs": 1, "warmup": 0, "max_cost_usd": "1"},
+        )
+    for run in BenchmarkRun.objects.all():
+        for part in (
+            "",
+            "progress",
+            "calls/",
+            "compare/",
+            "report.html",
+            "results.json",
+            "calls.csv",
+        ):
+            pages.get(f"/benchmarks/{run.pk}/{part}")
+        api.get(f"/api/v1/benchmarks/runs/{run.pk}/samples")
+    everything_stored(harvest)
+
+    assert BenchmarkRun.objects.count() == 3
+    assert BenchmarkSample.objects.exclude(status="ok").count() == 6
+    assert harvest.leaks([CANARIES["openai"], *FAULT_KEYS.values()]) == []
 
 
 def test_the_harness_finds_a_leak() -> None:
