@@ -33,6 +33,7 @@ class _Server(uvicorn.Server):
                 lifespan="off",
                 server_header=False,
                 backlog=4096,
+                timeout_keep_alive=60,  # as providers do, and longer than our client keeps one
                 timeout_graceful_shutdown=2,
             )
         )
