@@ -120,6 +120,43 @@ async def test_a_server_killed_under_load_has_a_row_for_every_answer_that_was_re
     assert found["rows"] == found["rolled_up"] >= found["received"] + CALLS
 
 
+@pytest.mark.proof
+async def test_a_server_that_is_told_to_stop_finishes_what_it_has_begun(
+    database: Database, provider: str, tmp_path: Path
+) -> None:
+    token, log = worked(database, "seed", "100000")["token"], tmp_path / "received.log"
+    received: Counter[str] = Counter()
+    with server(database, provider) as (url, process), log.open("a", buffering=1) as file:
+
+        def told(kind: str, call_id: str) -> None:
+            file.write(call_id + "\n")
+            received[kind] += 1
+            if all(received[each] >= ANSWERS for each in KINDS):
+                process.terminate()
+
+        async with program(url, token) as http, asyncio.timeout(PATIENCE):
+            calls = [
+                call(http, lambda call_id, kind=kind: told(kind, call_id))  # type: ignore[misc]
+                for kind, call in KINDS.items()
+                for _ in range(CLIENTS)
+            ]
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.to_thread(process.wait, PATIENCE)
+    found = worked(database, "verify", str(log))
+
+    print(f"\nreceived {dict(received)}; then: {found}; ends {Counter(map(repr, ends))}")
+    assert all(_never_began(end) for end in ends), "an answer was broken off"
+    assert (found["without_row"], found["left"], found["reserved"], found["running"]) == (0,) * 4
+    assert found["rows"] == found["received"]
+
+
+def _never_began(end: object) -> bool:
+    """Nobody listens any more, or the connection was closed while it was idle."""
+    if isinstance(end, httpx2.RemoteProtocolError):
+        return "without sending a response" in str(end)
+    return isinstance(end, httpx2.ConnectError | httpx2.ReadError | httpx2.WriteError)
+
+
 async def at_once(urls: list[str], token: str) -> Counter[int]:
     """CALLS calls, shared out among servers: how many ended with which status."""
     slowly = {**PACE, "x-sim-ttft-ms": "500"}
