@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from benchmarks.baseline import BadBaseline, Values, load
+from benchmarks.baseline import FIELDS, LEAST_VALUE, Values
 from benchmarks.changes import Changed, between
 from benchmarks.models import BenchmarkRun
 from benchmarks.plan import Contender
@@ -73,12 +73,13 @@ def _uuid(text: str) -> uuid.UUID:
 
 def _sides(run: BenchmarkRun, before: BenchmarkRun) -> list[Side]:
     """One for each model that both have measured, with the same prompts."""
-    now, then = _values(run), _values(before)
+    taken, taken_before = calls_of(run), calls_of(before)
+    now, then = _values(taken), _values(taken_before)
     both = [key for key in now if key in then]
     contenders = list(dict.fromkeys(contender for contender, _, _ in both))
     prompts = list(dict.fromkeys(prompt for _, prompt, _ in both))
     changed = between(now, then, contenders, prompts)
-    calls = [_by_model(calls_of(one), prompts) for one in (before, run)]
+    calls = [_by_model(some, prompts) for some in (taken_before, taken)]
     return [
         Side(
             name=f"{registry.label(one.provider)} {one.model}",
@@ -91,19 +92,32 @@ def _sides(run: BenchmarkRun, before: BenchmarkRun) -> list[Side]:
     ]
 
 
-def _values(run: BenchmarkRun) -> Values:
-    try:
-        return load(str(run.pk), owner_id=run.owner_id).values
-    except BadBaseline:
-        raise Http404 from None  # deleted a moment ago
+def _values(calls: Iterable[Call]) -> Values:
+    """As `baseline.load` has them, of calls that have been read already."""
+    found: dict[tuple[Contender, str], list[Call]] = {}
+    for model, taken in _by_model(calls).items():
+        for call in taken:
+            if call.ok:
+                found.setdefault((model, call.prompt), []).append(call)
+    return {
+        (model, prompt, field): values
+        for (model, prompt), taken in found.items()
+        for field in FIELDS
+        if (values := [max(v, LEAST_VALUE) for c in taken if (v := getattr(c, field)) is not None])
+    }
 
 
-def _by_model(calls: Iterable[Call], prompts: list[str]) -> dict[Contender, list[Call]]:
-    found: dict[Contender, list[Call]] = {}
+def _by_model(
+    calls: Iterable[Call], prompts: Collection[str] | None = None
+) -> dict[Contender, list[Call]]:
+    """Whichever key they were made with, of all prompts or of those."""
+    by_key: dict[Contender, list[Call]] = {}
     for call in calls:
-        if call.prompt in prompts:
-            model = Contender(call.contender.provider, call.contender.model)
-            found.setdefault(model, []).append(call)
+        if prompts is None or call.prompt in prompts:
+            by_key.setdefault(call.contender, []).append(call)
+    found: dict[Contender, list[Call]] = {}
+    for own, taken in by_key.items():
+        found.setdefault(Contender(own.provider, own.model), []).extend(taken)
     return found
 
 
