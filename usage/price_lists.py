@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
@@ -19,7 +19,10 @@ import httpx2
 from django.db import transaction
 from django.utils import timezone
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
-from genai_prices.types import _providers_from_raw  # how the package reads its own updates
+from genai_prices.types import (  # how the package reads its own updates
+    ModelInfo,
+    _providers_from_raw,
+)
 
 from credentials import trail
 from providers import registry
@@ -28,6 +31,7 @@ from usage.price_models import PriceList
 logger = logging.getLogger(__name__)
 
 PACKAGE = version("genai-prices")
+MOST_FOUND = 10_000
 MOST_BYTES = 20_000_000
 TIMEOUT = httpx2.Timeout(30, connect=10)
 
@@ -39,6 +43,25 @@ class Prices:
     snapshot: DataSnapshot
     source: str
     pk: int = 0
+    _found: dict[tuple[str, str], ModelInfo | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def model(self, pricing_id: str, name: str) -> ModelInfo | None:
+        """The model of that name, None if it has no price here. Remembered: to find out that there
+        is none takes the package half a millisecond each time."""
+        key = pricing_id, name
+        if key not in self._found:
+            if len(self._found) >= MOST_FOUND:
+                self._found.clear()
+            self._found[key] = self._find(pricing_id, name)
+        return self._found[key]
+
+    def _find(self, pricing_id: str, name: str) -> ModelInfo | None:
+        try:
+            return self.snapshot.find_provider_model(name, None, pricing_id, None)[1]
+        except LookupError:
+            return None
 
     @property
     def models(self) -> int:

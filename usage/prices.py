@@ -118,6 +118,8 @@ def _calculate(
     at: datetime,
     context: dict[str, str] | None,
 ) -> Price | None:
+    if prices.model(pricing_id, model) is None:
+        return None
     if not context and _is_plain(usage):
         quick = _by_tariff(prices, pricing_id, model, usage, at)
         if quick is not None:
@@ -171,11 +173,8 @@ def _by_tariff(
 
 
 def _tariff(prices: Prices, pricing_id: str, model: str, at: datetime) -> Tariff | None:
-    try:
-        _, found = prices.snapshot.find_provider_model(model, None, pricing_id, None)
-    except LookupError:
-        return None
-    return tariff(found.get_prices(at))
+    found = prices.model(pricing_id, model)
+    return None if found is None else tariff(found.get_prices(at))
 
 
 def _rate(price: Decimal | TieredPrices, usage: Usage) -> Decimal:
