@@ -160,6 +160,9 @@ class OpenCall:
         return post([self.close(outcome)])[0]
 
 
+_NAMES = [field.attname for field in UsageRecord._meta.concrete_fields]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a call went. The credential learns it too: `error_code` and `reason` (a sentence) may
@@ -192,9 +195,10 @@ class Closed:
         call, outcome = self.call, self.outcome
         caller, payer, usage = call.caller, call.payer, outcome.usage
         price = self._price()
-        row = UsageRecord(
+        facts: dict[str, Any] = dict(
             id=call.id,
             attempt_of=call.attempt_of,
+            corrects_id=None,
             user_id=caller.user_id,
             access_token_id=caller.access_token_id,
             session_id=caller.session_id,
@@ -222,7 +226,9 @@ class Closed:
             paid_by=payer.paid_by,
             is_simulated=payer.is_simulated,
             request_id=outcome.request_id[:128],
+            created_at=None,  # it is set when it is written
         )
+        row = UsageRecord(*(facts[name] for name in _NAMES))  # by place: half the time
         row.warnings = call.warnings
         return row
 
