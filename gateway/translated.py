@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -21,7 +22,7 @@ from agents.tries import Fallback
 from credentials.vault import Unreadable
 from gateway.asked import Asked
 from gateway.dialects import Dialect, error_bytes
-from gateway.errors import ClientGone
+from gateway.errors import BadBody, ClientGone
 from gateway.exchange import STREAM_HEADERS, Exchange
 from gateway.rate_headers import rate_headers
 from gateway.receipts import receipt_headers
@@ -33,6 +34,7 @@ from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest, Delta
 from usage.ledger import OpenCall
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 # By the name of the dialect: how its requests are read and its answers written.
 _DIALECTS = {
     "openai": (read_openai_request, OpenAIWriter),
@@ -43,8 +45,18 @@ _DIALECTS = {
 
 def request_of(dialect: Dialect, asked: Asked, model: str) -> ChatRequest:
     """Raises BadBody and Untranslatable."""
+    _refuse_half_characters(asked)
     read, _ = _DIALECTS[dialect.provider]
     return read(asked.parsed, model)
+
+
+def _refuse_half_characters(asked: Asked) -> None:
+    """JSON can say half of a surrogate pair, which is no text that can be sent on."""
+    if _HALF.search(asked.body):
+        try:
+            json.dumps(asked.parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise BadBody(flaw="it holds half of a character (\\ud800 to \\udfff)") from None
 
 
 class Translated:

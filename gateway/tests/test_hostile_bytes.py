@@ -165,6 +165,21 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_limit(
     assert not simulator.app.log
 
 
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"])
+@pytest.mark.parametrize("where", ["content", "role", "other"])
+def test_half_a_character_is_no_mistake_of_ours(
+    line: Line, alice: User, model: str, where: str
+) -> None:
+    for provider in ("anthropic", "google"):
+        CredentialFactory.create(owner=alice, provider=provider)
+    said = {"role": "user", "content": "Hello", where: "\ud800"}
+    body = json.dumps({"model": model, "messages": [said]}).encode()
+    line.send(line.head(b"Content-Length: %d" % len(body)) + body)
+    answer = line.answers()
+    assert status(answer) in (200, 400), answer
+    assert model == "gpt-4o-mini" or b"half of a character" in answer
+
+
 def test_a_compressed_body_is_not_unpacked(line: Line, simulator: SimulatorThread) -> None:
     bomb = gzip.compress(b" " * 50_000_000 + ASKED)
     line.send(line.head(b"Content-Encoding: gzip", b"Content-Length: %d" % len(bomb)), bomb)
