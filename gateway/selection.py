@@ -110,8 +110,9 @@ MEMORIES: list[Memory[Any, Any]] = [_guests, _selections]
 
 async def guest_of(token: str) -> Guest:
     """Raises TokenMissing, TokenRefused and ScopeMissing."""
-    known = _guests.get(hashed(token))
-    return await once(("guest", token), authenticate, token) if known is None else known
+    key = hashed(token)
+    known = _guests.get(key)
+    return await once(("guest", key), authenticate, token) if known is None else known
 
 
 def authenticate(token: str) -> Guest:
