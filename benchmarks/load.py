@@ -59,7 +59,7 @@ class Worker:
     def __init__(self, environment: Mapping[str, str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "uvicorn", "byom.asgi:application", "--port"]
+        command = [sys.executable, "-m", "byom.serve", "byom.asgi:application", "--port"]
         self._process = subprocess.Popen(
             [*command, str(self.port), "--log-level", "warning", "--no-access-log"],
             cwd=ROOT,

@@ -138,14 +138,17 @@ class LocalBuckets:
         with self._lock:
             now = self._clock()
             for place in places:
-                held = self._places.get(place.key, {})
-                held = {who: until for who, until in held.items() if until > now}
-                self._places[place.key] = held
-                if len(held) >= place.most:
+                if len(self._places.get(place.key, ())) >= place.most:
+                    self._take_back_lost(place.key, now)
+                if len(self._places.get(place.key, ())) >= place.most:
                     return place.key
             for place in places:
-                self._places[place.key][holder] = now + seconds
+                self._places.setdefault(place.key, {})[holder] = now + seconds
         return ""
+
+    def _take_back_lost(self, key: str, now: float) -> None:
+        held = self._places.get(key, {})
+        self._places[key] = {who: until for who, until in held.items() if until > now}
 
     def leave(self, places: Sequence[Place], holder: str) -> None:
         with self._lock:

@@ -45,7 +45,7 @@ class Round:
 async def measure(targets: list[Target], *, rounds: int, seconds: float) -> list[Figures]:
     """Every kind of load on every target, in turns, so that all share the machine's moods."""
     for target in targets:
-        await _idle(target.process)
+        await settled_down(target.process)
         for stream in (False, True):
             await load(target, connections=16, stream=stream, seconds=WARM_UP_SECONDS)
     found: list[Figures] = []
@@ -59,7 +59,7 @@ async def measure(targets: list[Target], *, rounds: int, seconds: float) -> list
     return found
 
 
-async def _idle(process: int) -> None:
+async def settled_down(process: int) -> None:
     """Waits, for a while, until a worker is done with what it does after its start: the SDKs take
     seconds to import. One quiet look is not enough where the machine is busy with other things."""
     quiet = 0
@@ -137,6 +137,12 @@ def memory_mb(process: int) -> float | None:
         return None
     kilobytes = next((line.split()[1] for line in lines if line.startswith("VmRSS:")), None)
     return None if kilobytes is None else round(int(kilobytes) / 1024, 1)
+
+
+def settle(targets: list[Target]) -> None:
+    """Waits until all of them are idle."""
+    for target in targets:
+        uvloop.run(settled_down(target.process))
 
 
 def run(targets: list[Target], *, rounds: int, seconds: float) -> list[Figures]:

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryFile
+from types import MappingProxyType
 from typing import IO
 
 from django.conf import settings
@@ -26,6 +27,7 @@ KEY = "sk-sim-ok-bench-gateway"
 PATIENCE = 30.0  # seconds for a server to come up
 _ENOUGH = 10**9
 _BASE = "/openai/v1"
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class NotUp(Exception):
@@ -33,9 +35,9 @@ class NotUp(Exception):
 
 
 @contextmanager
-def standing(*, budget: bool) -> Iterator[list[Target]]:
+def standing(*, budget: bool, variables: Mapping[str, str] = _NONE) -> Iterator[list[Target]]:
     """The three targets, for as long as they are needed: direct, bare, gateway; with a budget to
-    keep or without."""
+    keep or without. `variables` are settings of the gateway's."""
     with ExitStack() as stack:
         stack.enter_context(throwaway_database())
         token = _guest(budget)
@@ -46,8 +48,9 @@ def standing(*, budget: bool) -> Iterator[list[Target]]:
             "BYOM_SIMULATOR_URL": upstream,
             "BYOM_CALLS_PER_MINUTE": str(_ENOUGH),
             "BYOM_LOG_LEVEL": "WARNING",  # a line for each call costs some 0.05 ms
+            **variables,
         }
-        server = ["-m", "uvicorn", "byom.asgi:application", "--port", str(ports[2])]
+        server = ["-m", "byom.serve", "byom.asgi:application", "--port", str(ports[2])]
         server += ["--no-access-log", "--log-level", "warning"]
         commands = [
             (["-m", "gateway.speed.upstream", str(ports[0])], {}),
@@ -55,8 +58,8 @@ def standing(*, budget: bool) -> Iterator[list[Target]]:
             (server, environment),
         ]
         ids = [
-            stack.enter_context(_process(command, variables, port))
-            for (command, variables), port in zip(commands, ports, strict=True)
+            stack.enter_context(_process(command, more, port))
+            for (command, more), port in zip(commands, ports, strict=True)
         ]
         yield [
             Target("direct", upstream + _BASE, KEY),

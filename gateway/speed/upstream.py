@@ -3,13 +3,19 @@
 The simulator works for its answers, half a millisecond each, and would be what is measured. This
 one says the same words every time: a whole answer of OpenAI's chat, or a stream of twenty pieces,
 a write each, as a provider's would be. It knows no keys.
+
+Two headers ask for other streams: `x-sim-seconds: 30` for one that lasts so long, with a piece each
+second that says when it was sent; `x-sim-megabytes: 64` for one of that size, as fast as it is
+taken. `GET /written` tells how many bytes of the latter have been taken, by all together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+import time
 from typing import cast
 
 import uvloop
@@ -50,6 +56,10 @@ def _stream() -> list[bytes]:
 
 
 WHOLE, STREAM = _whole(), _stream()
+PIECE_SECONDS = 1.0
+_LARGE = _event({"content": "x" * 16_000})
+_ASKED_FOR = re.compile(rb"\r\nx-sim-(seconds|megabytes): *(\d+)", re.IGNORECASE)
+_written = 0
 
 
 class Canned(asyncio.Protocol):
@@ -59,6 +69,17 @@ class Canned(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self._received = b""
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+
+    def pause_writing(self) -> None:
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        self._may_write.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -70,18 +91,48 @@ class Canned(asyncio.Protocol):
             return
         self._received = b""
         if b'"stream": true' in body or b'"stream":true' in body:
-            asyncio.ensure_future(self._answer_in_pieces())
+            asyncio.ensure_future(self._answer_in_pieces(_ASKED_FOR.search(head)))
+        elif head.startswith(b"GET /written "):
+            told = str(_written).encode()
+            head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(told)
+            self._transport.write(head + told)
         else:
             self._transport.write(WHOLE)
 
-    async def _answer_in_pieces(self) -> None:
-        for piece in STREAM:
-            self._transport.write(piece)
+    async def _answer_in_pieces(self, asked_for: re.Match[bytes] | None) -> None:
+        if asked_for is None:
+            for piece in STREAM:
+                self._transport.write(piece)
+                await asyncio.sleep(0)
+        elif asked_for[1].lower() == b"seconds":
+            await self._answer_slowly(int(asked_for[2]))
+        else:
+            await self._answer_at_length(int(asked_for[2]) * 2**20)
+
+    async def _answer_slowly(self, seconds: int) -> None:
+        self._transport.write(STREAM[0])
+        for _ in range(round(seconds / PIECE_SECONDS)):
+            await asyncio.sleep(PIECE_SECONDS)
+            if self._transport.is_closing():
+                return
+            self._transport.write(_event({"content": f"at {time.monotonic():.6f} "}))
+        self._transport.write(STREAM[-1])
+
+    async def _answer_at_length(self, size: int) -> None:
+        global _written
+        self._transport.write(STREAM[0])
+        left = size
+        while left > 0 and not self._transport.is_closing():
+            await self._may_write.wait()
+            self._transport.write(_LARGE)
+            left -= len(_LARGE)
+            _written += len(_LARGE)
             await asyncio.sleep(0)
+        self._transport.write(STREAM[-1])
 
 
 async def _serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 

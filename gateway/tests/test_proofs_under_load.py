@@ -40,7 +40,7 @@ def server(database: Database, provider: str) -> Iterator[tuple[str, subprocess.
     """Its address and its process, once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    command = ("-m", "uvicorn", "byom.asgi:application", "--port", str(port), "--no-access-log")
+    command = ("-m", "byom.serve", "byom.asgi:application", "--port", str(port), "--no-access-log")
     limits = {
         "BYOM_SIMULATOR_URL": provider,
         "BYOM_CALLS_PER_MINUTE": "1000000",

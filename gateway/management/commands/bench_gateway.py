@@ -34,6 +34,7 @@ class Command(BaseCommand):
             raise CommandError("--rounds and --seconds must be above 0.", returncode=2)
         try:
             with standing(budget=not options["no_budget"]) as targets:
+                figures.settle(targets)  # a worker that has just begun has not all its modules yet
                 idle = {t.name: figures.memory_mb(t.process) for t in targets if t.process}
                 found = figures.run(targets, rounds=rounds, seconds=seconds)
                 used = {t.name: figures.memory_mb(t.process) for t in targets if t.process}
