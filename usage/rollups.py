@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Exists, Max, Min, OuterRef
 
-from usage.cells import Cell, Key, among, fold
+from usage.cells import Cell, Ids, Key, among, fold
 from usage.daily import EVERYONE, DailyUsage, Dimension, PendingRollup, RollupLock
 from usage.models import UsageRecord
 from usage.upsert import add_to_stored
@@ -43,11 +42,11 @@ def _roll_batch() -> tuple[int, bool]:
         cells = fold_ids(ids)
         with transaction.atomic():
             forgotten, _ = PendingRollup.objects.filter(pk__in=among(ids)).delete()
-            if forgotten < len(ids):  # another process was faster
+            if forgotten < ids.count:  # another process was faster
                 transaction.set_rollback(True)
                 return 0, False
             add_to_stored(cells)
-    return len(ids), more
+    return ids.count, more
 
 
 @contextmanager
@@ -61,23 +60,29 @@ def _alone() -> Iterator[bool]:
         yield _locked(wait=False)
 
 
-def _next_ids() -> tuple[list[UUID], bool]:
+def _next_ids() -> tuple[Ids, bool]:
     """Where many rows wait, all those of one day: fewer figures change than with any others."""
-    ids = list(PendingRollup.objects.values_list("pk", flat=True)[:BATCH])
-    first = UsageRecord.objects.filter(pk=ids[0]).first() if len(ids) == BATCH else None
-    if first is None:
+    ids = waiting(BATCH)
+    rows = UsageRecord.objects.filter(pk__in=among(ids)).order_by()
+    moment = rows.values_list("created_at", flat=True)[:1].get() if ids.count == BATCH else None
+    if moment is None:
         return ids, False
-    start, end = _bounds(first.created_at.astimezone(UTC).date())
+    start, end = _bounds(moment.astimezone(UTC).date())
     day = UsageRecord.objects.filter(created_at__gte=start, created_at__lt=end)
     notes = PendingRollup.objects.filter(pk__in=day.order_by().values("pk"))
-    return list(notes.values_list("pk", flat=True)[:MOST]), True
+    return Ids.of(notes.values_list("pk", flat=True)[:MOST]), True
 
 
-def fold_ids(ids: list[UUID]) -> dict[Key, Cell]:
+def waiting(most: int) -> Ids:
+    """Ledger rows that the roll-ups don't count yet."""
+    return Ids.of(PendingRollup.objects.values_list("pk", flat=True)[:most])
+
+
+def fold_ids(ids: Ids) -> dict[Key, Cell]:
     """What these ledger rows come to. They are found by nothing but their keys: SQLite, which has
     no statistics, would go through all rows of whatever else was asked for."""
     rows = UsageRecord.objects.filter(pk__in=among(ids))
-    return fold(rows, rows) if ids else {}
+    return fold(rows, rows) if ids.count else {}
 
 
 def _locked(*, wait: bool) -> bool:

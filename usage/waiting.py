@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from usage.cells import Cell, Key
-from usage.daily import PendingRollup
-from usage.rollups import fold_ids
+from usage.rollups import fold_ids, waiting
 
 MOST = 5000  # rows that a page adds: about ten milliseconds' work
 
@@ -22,7 +21,7 @@ class Waiting:
 
 def waiting_of(owner: int) -> Waiting:
     """A user's, or EVERYONE's."""
-    ids = list(PendingRollup.objects.values_list("pk", flat=True)[: MOST + 1])
-    if len(ids) > MOST:
+    ids = waiting(MOST + 1)
+    if ids.count > MOST:
         return Waiting(too_many=True)
     return Waiting({key: cell for key, cell in fold_ids(ids).items() if key[0] == owner})
