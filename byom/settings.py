@@ -226,6 +226,7 @@ def with_options(parsed: dict[str, Any]) -> dict[str, Any]:
         # Under ASGI persistent connections leak with CONN_MAX_AGE; the pool does not.
         pool = {"min_size": 1, "max_size": env.integer("BYOM_DB_POOL", 20, at_least=2)}
         parsed["CONN_MAX_AGE"] = 0
+        parsed["DISABLE_SERVER_SIDE_CURSORS"] = env.flag("BYOM_DB_PGBOUNCER", False)
         parsed["OPTIONS"] = {**parsed.get("OPTIONS", {}), "pool": pool}
     return parsed
 

@@ -7,7 +7,8 @@ callers may write anything there.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.dispatch import receiver
@@ -66,29 +67,49 @@ def _counted() -> CollectorRegistry:
     return registry
 
 
+class _Series(NamedTuple):
+    """The time series that calls of one kind count in."""
+
+    calls: Counter
+    latency: Histogram
+    first_token: Histogram
+    read: Counter
+    written: Counter
+    cost: Counter
+
+
+@lru_cache(4096)  # to find a series takes ten times as long as to count in it
+def _series(provider: str, model: str, surface: str, status: str) -> _Series:
+    by_model = (provider, model, surface)
+    by_call = (*by_model, status)
+    return _Series(
+        calls=CALLS.labels(*by_call),
+        latency=LATENCY.labels(*by_call),
+        first_token=FIRST_TOKEN.labels(*by_call),
+        read=TOKENS.labels(*by_model, "input"),
+        written=TOKENS.labels(*by_model, "output"),
+        cost=COST.labels(*by_model),
+    )
+
+
 @receiver(call_settled)
 def count_call(sender: Any, record: UsageRecord, lag: float, **kwargs: Any) -> None:
     model = record.model if record.price_source else OTHER
-    by_model = (record.provider, model, record.surface)
-    by_call = (*by_model, record.status)
-    CALLS.labels(*by_call).inc()
-    LATENCY.labels(*by_call).observe(record.latency_ms / 1000)
+    series = _series(record.provider, model, record.surface, record.status)
+    series.calls.inc()
+    series.latency.observe(record.latency_ms / 1000)
     LEDGER_LAG.observe(max(0.0, lag))
     if record.ttft_ms is not None:
-        FIRST_TOKEN.labels(*by_call).observe(record.ttft_ms / 1000)
+        series.first_token.observe(record.ttft_ms / 1000)
     if record.status == Status.ERROR:
         ERRORS.labels(record.provider, record.error_code).inc()
     if record.total_tokens:
-        TOKENS.labels(*by_model, "input").inc(record.input_tokens)
-        TOKENS.labels(*by_model, "output").inc(record.output_tokens)
-        _count_cost(record, by_model)
-
-
-def _count_cost(record: UsageRecord, by_model: tuple[str, ...]) -> None:
-    if record.cost_usd is None:
-        UNPRICED.labels(*by_model).inc()
-    else:
-        COST.labels(*by_model).inc(float(record.cost_usd))
+        series.read.inc(record.input_tokens)
+        series.written.inc(record.output_tokens)
+        if record.cost_usd is None:
+            UNPRICED.labels(record.provider, model, record.surface).inc()
+        else:
+            series.cost.inc(float(record.cost_usd))
 
 
 @receiver(call_refused)
@@ -98,4 +119,9 @@ def count_refusal(sender: Any, error: Any, **kwargs: Any) -> None:
 
 @receiver(secret_revealed)
 def count_reveal(sender: Any, purpose: str, **kwargs: Any) -> None:
-    REVEALS.labels(purpose).inc()
+    _reveals(purpose).inc()
+
+
+@lru_cache(64)
+def _reveals(purpose: str) -> Counter:
+    return REVEALS.labels(purpose)

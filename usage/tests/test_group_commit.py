@@ -54,16 +54,21 @@ def test_each_who_waits_gets_their_own_row(alice: User) -> None:
     assert kept.cost_usd and kept.unit_prices["input_mtok"] == "0.15"
 
 
-def test_budgets_are_charged_with_the_rows(alice: User) -> None:
-    row = Budget.objects.create(name="x", user=alice, limit_units=10_000 * MOST_NANO)
+@pytest.mark.parametrize("holders", [1, 2])
+def test_budgets_are_charged_with_the_rows(alice: User, holders: int) -> None:
+    rows = [
+        Budget.objects.create(name="x", user=user, limit_units=10_000 * MOST_NANO)
+        for user in (alice, None)[:holders]
+    ]
     first = opened(alice)
     make_room(first, MOST)
     calls = [opened(alice) for _ in range(20)]
     assert all(admit_at_once(call, MOST) for call in calls)
     written(*map(closed, calls))
 
-    row.refresh_from_db()
-    assert (row.spent_units, row.reserved_units) == (20 * MOST_NANO, 0)
+    for row in rows:
+        row.refresh_from_db()
+        assert (row.spent_units, row.reserved_units) == (20 * MOST_NANO, 0)
 
 
 def test_a_row_that_can_not_be_written_takes_no_other_with_it(
