@@ -17,7 +17,7 @@ from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.http import http_client
 from providers.vocabulary import ChatRequest, ChatResult, Delta, Text, Usage
-from usage.admission import admit
+from usage.admission import let_in
 from usage.ledger import OpenCall, estimated_tokens
 from usage.models import Status, UsageRecord, UsageSource
 
@@ -85,7 +85,7 @@ async def call(
     settles what had arrived as cancelled, by estimate.
     """
     plan = Plan(selection, request)
-    await in_database(admit, entry, plan.most())
+    await let_in(in_database, entry, plan.most())
     entry.begin()
     tally = Tally(request)
     result: ChatResult | None = None

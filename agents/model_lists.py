@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from agents.clients import Selection
 from agents.database import in_database
@@ -17,9 +17,9 @@ from providers import registry
 from providers.errors import CallTimeout, ProviderError
 from providers.http import http_client
 from providers.vocabulary import Usage
-from usage.admission import admit
+from usage.admission import InDatabase, let_in
 from usage.ledger import Caller, OpenCall
-from usage.models import Status, Surface, UsageSource
+from usage.models import Status, UsageRecord, UsageSource
 
 KEPT_SECONDS = 60.0
 TIME_LIMIT = 10.0  # seconds
@@ -29,13 +29,16 @@ Key = tuple[str, uuid.UUID | None, str]
 _kept: dict[Key, tuple[float, tuple[str, ...]]] = {}
 
 
-async def listed_models(user: Any, selection: Selection) -> tuple[str, ...]:
-    """One call to the provider, in the books like any other, and free of charge. Raises
-    ProviderError, NotAdmitted and vault.Unreadable."""
+async def listed_models(
+    caller: Caller, selection: Selection, in_database: InDatabase = in_database
+) -> tuple[str, ...]:
+    """One call to the provider, in the books like any other, and free of charge. `in_database` is
+    what takes work to the database where the caller is. Raises ProviderError, NotAdmitted and
+    vault.Unreadable."""
     key = _key(selection)
     until, names = _kept.get(key, (0.0, ()))
     if until < time.monotonic():
-        names = await _ask(Caller(surface=Surface.AGENT, user_id=user.pk), selection)
+        names = await _ask(caller, selection, in_database)
         if len(_kept) >= MOST_KEPT:
             _kept.clear()
         _kept[key] = time.monotonic() + KEPT_SECONDS, names
@@ -50,10 +53,10 @@ def _key(selection: Selection) -> Key:
     return selection.provider, pk, f"{fingerprint} {selection.base_url}"
 
 
-async def _ask(caller: Caller, selection: Selection) -> tuple[str, ...]:
+async def _ask(caller: Caller, selection: Selection, in_database: InDatabase) -> tuple[str, ...]:
     call = OpenCall(caller, replace(selection.payer, model=""))
     call.operation = "list_models"
-    await in_database(admit, call, None)
+    await let_in(in_database, call, None)
     call.begin()
     error: ProviderError | Unreadable | None = None
     status = Status.ERROR
@@ -70,14 +73,16 @@ async def _ask(caller: Caller, selection: Selection) -> tuple[str, ...]:
         raise
     finally:
         call.stop()
-        await asyncio.shield(_settle(call, status, error))
+        await asyncio.shield(in_database(_settlement(call, status, error)))
     if error:
         raise error
     return names
 
 
-async def _settle(call: OpenCall, status: Status, error: ProviderError | Unreadable | None) -> None:
-    settle = partial(
+def _settlement(
+    call: OpenCall, status: Status, error: ProviderError | Unreadable | None
+) -> Callable[[], UsageRecord]:
+    return partial(
         call.settle,
         status=status,
         usage=Usage(),
@@ -87,4 +92,3 @@ async def _settle(call: OpenCall, status: Status, error: ProviderError | Unreada
         request_id=getattr(error, "request_id", ""),
         is_free=True,
     )
-    await in_database(settle)

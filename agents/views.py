@@ -29,6 +29,7 @@ from credentials.vault import Unreadable
 from providers import registry
 from providers.errors import ProviderError
 from usage.admission import NotAdmitted
+from usage.ledger import Caller
 from usage.models import PaidBy, Surface
 
 PAGE_SIZE = 25
@@ -63,7 +64,8 @@ def offered_models(request: HttpRequest) -> JsonResponse:
     if offer is None:
         return JsonResponse({"detail": "This key is not on offer.", "code": "invalid"}, status=400)
     try:
-        names = async_to_sync(listed_models)(request.user, offer.selection)
+        caller = Caller(surface=Surface.AGENT, user_id=request.user.pk)
+        names = async_to_sync(listed_models)(caller, offer.selection)
     except (ProviderError, NotAdmitted, Unreadable) as error:
         return JsonResponse(own_error_body(error), status=error.status)
     return JsonResponse({"models": [each.shown() for each in listed_on_offer(offer, names)]})

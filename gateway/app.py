@@ -34,7 +34,7 @@ from gateway.translated import Translated
 from providers import registry
 from providers.errors import ProviderError
 from providers.redaction import redact
-from usage.admission import NotAdmitted
+from usage.admission import NotAdmitted, withdraw
 
 PREFIXES = ("/v1/", "/v1beta/")
 
@@ -96,11 +96,16 @@ async def _serve(exchange: Exchange) -> None:
         await Translated(exchange, where.dialect, asked, chosen.selection, call, rest).run()
         return
     call.begin()
+    order_of = partial(_order, exchange, where)
+    try:
+        order = order_of(asked, chosen)
+    except BaseException:
+        await in_database(withdraw, call)
+        raise
     if options.tries_again:
-        order_of = partial(_order, exchange, where)
-        await Chain(exchange, where, guest, asked, options, call, order_of).run_from(chosen)
+        await Chain(exchange, where, guest, asked, options, call, order_of).run(chosen, order)
     else:
-        await Relay(exchange, _order(exchange, where, asked, chosen), call).run()
+        await Relay(exchange, order, call).run()
 
 
 def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Order:

@@ -1,19 +1,15 @@
-"""The models that a guest's keys reach, as their providers list them.
+"""The models that a guest's keys reach, as their providers list them (`agents.model_lists`).
 
-Each key that a call could be made on is asked once a minute at most; the answers are kept in this
-process. A key that can't be asked is left out, unless there is no other.
+A key that can't be asked is left out, unless there is no other.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 
 from agents.clients import NothingSelected, Selection, select
+from agents.model_lists import listed_models
 from credentials.errors import CredentialError
 from credentials.models import LLMCredential, ModelAlias
 from credentials.vault import Unreadable
@@ -21,22 +17,13 @@ from gateway.dialects import OPENAI, Dialect
 from gateway.errors import UnknownModel
 from gateway.selection import COMPATIBLE, Guest, in_database, own_server
 from providers import registry
-from providers.errors import CallTimeout, ProviderError
-from providers.http import http_client
-from providers.vocabulary import JSON, Usage
-from usage.admission import admit
-from usage.ledger import OpenCall
-from usage.models import Status, UsageSource
+from providers.errors import ProviderError
+from providers.vocabulary import JSON
 
-KEPT_SECONDS = 60.0
-TIME_LIMIT = 10.0  # seconds
-_MOST_KEPT = 1000
 _ANY_MODEL = "any"  # a selection has a model, and a list of models is for none
 
 Models = list[tuple[str, str]]
 """(provider, model) of each."""
-Key = tuple[str, uuid.UUID | None, str]
-_kept: dict[Key, tuple[float, tuple[str, ...]]] = {}
 
 
 def shown(dialect: Dialect, models: Models, wanted: str) -> JSON:
@@ -56,7 +43,7 @@ async def reachable(guest: Guest, dialect: Dialect) -> Models:
     providers, at the others' of their own. Raises ProviderError if no key could be asked, what
     selection of a pinned credential raises, and NotAdmitted."""
     aliases, selections = await in_database(_to_show, guest, dialect)
-    asked = (_models(guest, selection) for selection in selections)
+    asked = (listed_models(guest.caller, selection, in_database) for selection in selections)
     answers = await asyncio.gather(*asked, return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     for failure in failures:
@@ -100,61 +87,3 @@ def _selections(guest: Guest, dialect: Dialect) -> list[Selection]:
             )
             found += [selection] if selection else []
     return found
-
-
-async def _models(guest: Guest, selection: Selection) -> tuple[str, ...]:
-    key = _key(selection)
-    until, names = _kept.get(key, (0.0, ()))
-    if until < time.monotonic():
-        names = await _ask(guest, selection)
-        if len(_kept) >= _MOST_KEPT:
-            _kept.clear()
-        _kept[key] = time.monotonic() + KEPT_SECONDS, names
-    return names
-
-
-def _key(selection: Selection) -> Key:
-    """What decides on the answer: a new key or address of a credential is asked anew."""
-    credential = selection.credential
-    if credential is None:
-        return selection.provider, None, selection.base_url or ""
-    return selection.provider, credential.pk, f"{credential.fingerprint} {selection.base_url}"
-
-
-async def _ask(guest: Guest, selection: Selection) -> tuple[str, ...]:
-    """One call to the provider, in the books like any other, and free of charge."""
-    call = OpenCall(guest.caller, replace(selection.payer, model=""))
-    call.operation = "list_models"
-    await in_database(admit, call, None)
-    call.begin()
-    try:
-        async with http_client() as http, asyncio.timeout(TIME_LIMIT):
-            names = tuple(await selection.client(http).models())
-    except ProviderError as error:
-        await _settle(call, error)
-        raise
-    except TimeoutError:
-        failure = CallTimeout(registry.label(selection.provider))
-        await _settle(call, failure)
-        raise failure from None
-    except asyncio.CancelledError:
-        await _settle(call, status=Status.CANCELLED)
-        raise
-    await _settle(call)
-    return names
-
-
-async def _settle(
-    call: OpenCall, error: ProviderError | None = None, *, status: Status = Status.OK
-) -> None:
-    call.stop()
-    settle = partial(
-        call.settle,
-        status=Status.ERROR if error else status,
-        usage=Usage(),
-        usage_source=UsageSource.REPORTED,
-        error_code=error.code if error else "",
-        reason=str(error) if error else "",
-        is_free=True,
-    )
-    await asyncio.shield(in_database(settle))

@@ -9,9 +9,10 @@ is the one that the client gets. A key that keeps failing is passed over (`agent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from agents.breaker import Suspended, breaker
 from agents.clients import NothingSelected, Selection, SelectionError
@@ -29,7 +30,7 @@ from gateway.translated import Translated, request_of
 from providers import registry
 from providers.errors import ProviderError
 from providers.vocabulary import Usage
-from usage.admission import NotAdmitted, give_back, readmit
+from usage.admission import NotAdmitted, readmit, withdraw
 from usage.ceiling import ceiling
 from usage.ledger import OpenCall
 from usage.models import Status, UsageSource
@@ -60,9 +61,9 @@ class Chain:
         self.rest = iter(options.fallback)
         self.following: Work | None = None
 
-    async def run_from(self, chosen: Chosen) -> None:
+    async def run(self, chosen: Chosen, order: Order) -> None:
         """Answers the client. Raises NotAdmitted and ClientGone."""
-        work: Work | None = self._attempt(chosen)
+        work: Work | None = Attempt(self, chosen, order)
         while work is not None:
             self.following = None
             try:
@@ -84,11 +85,31 @@ class Chain:
         if attempt.retries < self.retries and not isinstance(error, Suspended):
             wait = wait_before_retry(error, attempt.retries)
         if wait is None:
-            return await self._falls_back(error)
-        await self._settle_try(error)
+            return await self._undisturbed(self._falls_back(error), error)
+        await self._undisturbed(self._tries_again(error), error)
         await self._pause(wait)
         self.call.begin()
         self.following = self._attempt(attempt.chosen, attempt.retries + 1)
+        return True
+
+    async def _undisturbed(self, step: Coroutine[Any, Any, bool], error: ProviderError) -> bool:
+        """What a step between two tries says. Who is cancelled meanwhile leaves after it, and with
+        the call's own row written."""
+        stepping = asyncio.ensure_future(step)
+        try:
+            return await asyncio.shield(stepping)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_up(stepping, error))
+            raise
+
+    async def _give_up(self, stepping: asyncio.Future[bool], error: ProviderError) -> None:
+        if await stepping:  # the failed try has its row
+            await self._settle(self.call, Status.CANCELLED, None)
+        else:
+            await self._settle(self.call, Status.ERROR, error)
+
+    async def _tries_again(self, error: ProviderError) -> bool:
+        await self._settle_try(error)
         return True
 
     async def _falls_back(self, error: ProviderError) -> bool:
@@ -123,7 +144,7 @@ class Chain:
             made = Translated(
                 self.exchange, self.where.dialect, self.asked, chosen.selection, self.call, fallback
             )
-            self._give_back()  # it is admitted on the path of everybody's calls
+            withdraw(self.call)  # it is admitted on the path of everybody's calls
             return made
         attempt = self._attempt(chosen)
         before, self.call.payer = self.call.payer, chosen.selection.payer
@@ -133,14 +154,8 @@ class Chain:
             self.call.payer = before  # the try before has its row to come
         return attempt
 
-    def _give_back(self) -> None:
-        give_back(self.call)
-        if self.call.hold:
-            self.call.hold.cancel()
-            self.call.hold = None
-
     async def _settle_try(self, error: ProviderError) -> None:
-        await asyncio.shield(self._settle(self.call.earlier_try(), Status.ERROR, error))
+        await self._settle(self.call.earlier_try(), Status.ERROR, error)
 
     async def _settle(
         self, call: OpenCall, status: Status, error: ProviderError | NotAdmitted | None
@@ -159,7 +174,7 @@ class Chain:
 class Attempt(Relay):
     """A relayed try that lets another one follow where it fails with nothing sent."""
 
-    def __init__(self, chain: Chain, chosen: Chosen, order: Order, retries: int) -> None:
+    def __init__(self, chain: Chain, chosen: Chosen, order: Order, retries: int = 0) -> None:
         super().__init__(chain.exchange, order, chain.call)
         self.chain, self.chosen, self.retries = chain, chosen, retries
 

@@ -119,7 +119,16 @@ class Relay:
         self.reading = self.tap.reading
 
     async def run(self) -> None:
-        """Answers the client and settles. Raises nothing but CancelledError."""
+        """Answers the client and settles. Raises CancelledError, and what is a mistake of ours:
+        not even then is a call without its row."""
+        try:
+            await self._serve()
+        except BaseException:
+            if not self.call.is_closed:
+                await self._settle(Status.ERROR)
+            raise
+
+    async def _serve(self) -> None:
         try:
             whole = await self.exchange.while_connected(self._fetch())
         except ProviderError as failure:
@@ -254,7 +263,7 @@ class Relay:
             status=status,
             usage=usage,
             usage_source=source,
-            error_code=error.code if error else "",
+            error_code=error.code if error else "internal_error" if status == Status.ERROR else "",
             reason=str(error) if error else "",
             model_served=self.reading.model,
             request_id=self.request_id,

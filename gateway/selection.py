@@ -26,7 +26,7 @@ from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddres
 from gateway.routes import Route
 from providers import registry
 from providers.vocabulary import Usage
-from usage.admission import admit, admit_at_once, make_room
+from usage.admission import admit_at_once, let_in, make_room
 from usage.ceiling import ceiling
 from usage.group_commit import group_commit
 from usage.ledger import Caller, OpenCall
@@ -164,7 +164,7 @@ async def _let_in(call: OpenCall, most: Usage | None) -> None:
         group_commit().wake()  # which gives the room back when nobody needs it
         if admit_at_once(call, most):
             return
-    await in_database(admit, call, most)
+    await let_in(in_database, call, most)
 
 
 def choose(guest: Guest, where: Route, model: str) -> Chosen:

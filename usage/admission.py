@@ -12,10 +12,12 @@ Nothing has been sent to a provider then, and nothing is in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -42,6 +44,9 @@ from usage.prices import most_that_it_costs
 from usage.rates import Hold, LimitReached, take
 from usage.signals import call_refused
 from usage.templatetags.usage_format import count, usd
+
+InDatabase = Callable[..., Awaitable[Any]]
+"""Takes a job to a thread that may use the database."""
 
 
 class NotAdmitted(Exception):
@@ -160,6 +165,31 @@ def readmit(call: OpenCall, most: Usage) -> None:
     aside anew. As to how many calls a minute, it is still one. Raises BudgetSpent, PriceUnknown."""
     give_back(call)
     _set_aside(call, most)
+
+
+def withdraw(call: OpenCall) -> None:
+    """Gives back all that a call has taken that is not made after all. Uses the database."""
+    give_back(call)
+    if call.hold:
+        call.hold.cancel()
+        call.hold = None
+
+
+async def let_in(in_database: InDatabase, call: OpenCall, most: Usage | None) -> None:
+    """`admit`, by whatever takes work to the database. Who is cancelled meanwhile has taken
+    nothing in the end: a job that has begun can't be stopped."""
+    admitting = asyncio.ensure_future(in_database(admit, call, most))
+    try:
+        await asyncio.shield(admitting)
+    except asyncio.CancelledError:
+        await asyncio.shield(_withdrawn(admitting, in_database, call))
+        raise
+
+
+async def _withdrawn(admitting: Awaitable[None], in_database: InDatabase, call: OpenCall) -> None:
+    with suppress(NotAdmitted):
+        await admitting
+        await in_database(withdraw, call)
 
 
 def give_back(call: OpenCall) -> None:

@@ -83,6 +83,7 @@ class OpenCall:
         self.hold: Hold | None = None  # what admission took of its rate limits
         self.held: tuple[Held, ...] = ()  # and of this process's leases on budgets,
         self.has_reservations = False  # or set aside for it alone
+        self.is_closed = False
         self.started_at = timezone.now()
         self.start = perf_counter()
         self._first: float | None = None
@@ -130,6 +131,7 @@ class OpenCall:
     def close(self, outcome: Outcome) -> Closed:
         """The call is over. What is left is to write its row: `post` or `group_commit` do. Latency
         runs until `stop()`, or until now if that was not called."""
+        self.is_closed = True
         if self.hold:
             self.hold.settle(outcome.usage.input_tokens + outcome.usage.output_tokens)
         return Closed(self, outcome, self._end or perf_counter())

@@ -12,10 +12,10 @@ import pytest
 from django.contrib.auth.models import User
 from google.genai import errors
 
+from agents import model_lists
 from benchmarks.simulator.server import SimulatorThread
 from credentials.models import AccessToken, ModelAlias
 from credentials.tests.factories import CredentialFactory
-from gateway import catalogue
 from gateway.tests.sdks import SDK, Anthropic, Google, OpenAI, Place, run
 from gateway.tests.test_gateway import BODY, QUICK, Pin, post
 from gateway.tests.test_surfaces import listed
@@ -28,9 +28,9 @@ MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "google": "g
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
-    catalogue._kept.clear()
+    model_lists._kept.clear()
     yield
-    catalogue._kept.clear()
+    model_lists._kept.clear()
 
 
 @pytest.fixture

@@ -36,9 +36,17 @@ class Client:
         self.gone = asyncio.Event()
 
     async def post(self, token: str, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+        await self.ask("POST", "/v1/chat/completions", token, body, *headers)
+
+    async def get(self, token: str, path: str) -> None:
+        await self.ask("GET", path, token, b"")
+
+    async def ask(
+        self, method: str, path: str, token: str, body: bytes, *headers: tuple[bytes, bytes]
+    ) -> None:
         bearer = (b"authorization", f"Bearer {token}".encode())
         scope = {
-            "type": "http", "method": "POST", "path": "/v1/chat/completions",
+            "type": "http", "method": method, "path": path,
             "query_string": b"", "headers": [bearer, *headers],
         }  # fmt: skip
         messages = [{"type": "http.request", "body": body, "more_body": False}]

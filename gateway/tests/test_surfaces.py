@@ -11,10 +11,10 @@ import openai
 import pytest
 from django.contrib.auth.models import User
 
+from agents import model_lists
 from benchmarks.simulator.server import SimulatorThread
 from credentials.models import LLMCredential
 from credentials.tests.factories import CredentialFactory
-from gateway import catalogue
 from gateway.tests.sdks import QUESTION, SDK, Anthropic, Google, OpenAI, Place, run
 from gateway.tests.test_gateway import BODY, QUICK, Pin, post
 from usage.models import UsageRecord
@@ -26,9 +26,9 @@ EMBEDDER = "text-embedding-3-small"
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
-    catalogue._kept.clear()
+    model_lists._kept.clear()
     yield
-    catalogue._kept.clear()
+    model_lists._kept.clear()
 
 
 async def respond(at: Place, **options: Any) -> str:
