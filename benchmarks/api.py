@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -19,7 +18,7 @@ from benchmarks.asking import RunRequest
 from benchmarks.files import KINDS, as_file
 from benchmarks.models import BenchmarkRun
 from benchmarks.serializers import RunListSerializer, RunSerializer, SampleSerializer
-from benchmarks.starting import StartError, prepared, start
+from benchmarks.starting import LIMITS, StartError, prepared, start
 from credentials.models import AccessToken, Scope
 
 
@@ -115,12 +114,4 @@ class BenchmarkRunViewSet(
 class ResumeRequest(serializers.Serializer[Any]):
     """`max_cost_usd` in place of the run's limit, if it is named."""
 
-    max_cost_usd = serializers.DecimalField(
-        max_digits=10,
-        decimal_places=6,
-        min_value=Decimal("0.000001"),
-        max_value=Decimal(1000),
-        required=False,
-        allow_null=True,
-        default=None,
-    )
+    max_cost_usd = serializers.DecimalField(**LIMITS, required=False, allow_null=True, default=None)

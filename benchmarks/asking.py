@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
 from benchmarks.plan import Contender, Plan
-from benchmarks.prompts import PROMPTS, Prompt
+from benchmarks.plan_rules import BadPlan, bounds, checked
+from benchmarks.prompt_file import BadPrompts, prompt_of
+from benchmarks.prompts import BUILT_IN, PROMPTS, Prompt
 from benchmarks.run import Source
+from benchmarks.slo import Slo
+from benchmarks.starting import LIMITS
 from credentials.models import AccessToken, LLMCredential
 from providers import registry
 
-MOST_CONTENDERS, MOST_PROMPTS, MOST_AT_A_TIME, MOST_LEVELS = 20, 20, 64, 6
+FIELDS = {"timeout": "timeout_s", "max_cost": "max_cost_usd"}
+"""What a field of the plan is called here, where that is something else."""
 
 
 class ContenderField(serializers.Serializer[Any]):
@@ -29,86 +33,91 @@ class ContenderField(serializers.Serializer[Any]):
 
 
 class PromptField(serializers.Field[Any, Any, Any, Any]):
-    """The name of a built-in prompt, or `{"name", "text"}`."""
+    """The name of a built-in prompt, or an object as in a file of prompts."""
 
-    BUILT_IN = {prompt.name: prompt for prompt in PROMPTS}
+    NAMED = BUILT_IN | {prompt.name: prompt for prompt in PROMPTS}
 
     def to_internal_value(self, data: Any) -> Prompt:
-        if isinstance(data, str) and data in self.BUILT_IN:
-            return self.BUILT_IN[data]
-        match data:
-            case {"name": str(name), "text": str(text), **others} if not others:
-                if 0 < len(name) <= 64 and 0 < len(text) <= 100_000:
-                    return Prompt(name, text)
-        raise serializers.ValidationError(
-            f"Name one of {', '.join(self.BUILT_IN)}, or give a name and a text."
-        )
+        if isinstance(data, str) and data in self.NAMED:
+            return self.NAMED[data]
+        if not isinstance(data, dict):
+            raise serializers.ValidationError(
+                f"Name one of {', '.join(self.NAMED)}, or give a name and a text."
+            )
+        try:
+            return prompt_of(data, str(data.get("name", "A prompt")))
+        except BadPrompts as error:
+            raise serializers.ValidationError(str(error)) from None
 
     def to_representation(self, value: Prompt) -> dict[str, str]:
         return {"name": value.name, "text": value.text}
 
 
+class SloField(serializers.Serializer[Any]):
+    ttft_ms = serializers.FloatField(required=False, default=None, allow_null=True)
+    e2e_ms = serializers.FloatField(required=False, default=None, allow_null=True)
+
+
 class RunRequest(serializers.Serializer[Any]):
     """The body of a request for a run. `max_cost_usd` has to be named: nothing runs without a
     limit. `keys` is `user` for one's own, or `simulator`. `workers` is how many task workers share
-    the calls, each in a process of its own."""
+    the calls, each in a process of its own. What a plan may be, plan_rules.py says."""
 
     keys = serializers.ChoiceField(choices=["user", "simulator"], default="user")
-    contenders = serializers.ListField(
-        child=ContenderField(), allow_empty=False, max_length=MOST_CONTENDERS
-    )
-    prompts = serializers.ListField(
-        child=PromptField(), allow_empty=False, max_length=MOST_PROMPTS, default=list(PROMPTS)
-    )
-    runs = serializers.IntegerField(min_value=1, max_value=10_000, default=10)
-    warmup = serializers.IntegerField(min_value=0, max_value=100, default=1)
+    contenders = serializers.ListField(child=ContenderField(), allow_empty=False)
+    prompts = serializers.ListField(child=PromptField(), allow_empty=False, default=list(PROMPTS))
+    runs = serializers.IntegerField(**bounds("runs"), default=10)
+    warmup = serializers.IntegerField(**bounds("warmup"), default=1)
     concurrency = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=MOST_AT_A_TIME),
-        allow_empty=False,
-        max_length=MOST_LEVELS,
-        default=[1],
+        child=serializers.IntegerField(), allow_empty=False, default=[1]
     )
-    workers = serializers.IntegerField(min_value=1, max_value=MOST_AT_A_TIME, default=1)
-    max_tokens = serializers.IntegerField(min_value=1, max_value=100_000, default=512)
-    timeout_s = serializers.FloatField(min_value=1, max_value=3600, default=120)
-    max_cost_usd = serializers.DecimalField(
-        max_digits=10, decimal_places=6, min_value=Decimal("0.000001"), max_value=Decimal(1000)
-    )
-
-    def validate_prompts(self, prompts: list[Prompt]) -> list[Prompt]:
-        if len({prompt.name for prompt in prompts}) < len(prompts):
-            raise serializers.ValidationError("Give each prompt a name of its own.")
-        return prompts
-
-    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        if asked["workers"] > min(asked["concurrency"]):
-            raise serializers.ValidationError(
-                {"workers": ["There must be a call at a time for each of them, or more."]}
-            )
-        return asked
+    rate = serializers.FloatField(required=False, default=None, allow_null=True)
+    workers = serializers.IntegerField(**bounds("shards"), default=1)
+    stream = serializers.BooleanField(default=True)
+    slo = SloField(required=False, default=None, allow_null=True)
+    max_tokens = serializers.IntegerField(**bounds("max_tokens"), default=512)
+    timeout_s = serializers.FloatField(default=120)
+    seed = serializers.IntegerField(**bounds("seed"), default=0)
+    max_cost_usd = serializers.DecimalField(**LIMITS)
 
     @property
     def whose(self) -> Source:
         return Source(self.validated_data["keys"])
 
     def plan_for(self, user: Any, token: AccessToken | None) -> Plan:
-        """A token that is pinned to a key means that key where none is named."""
+        """A token that is pinned to a key means that key where none is named. Raises
+        ValidationError for what a plan may not be."""
+        try:
+            return checked(self._plan(user, token))
+        except BadPlan as error:
+            field = FIELDS.get(error.field, error.field)
+            raise serializers.ValidationError({field: [str(error)]}) from None
+
+    def _plan(self, user: Any, token: AccessToken | None) -> Plan:
         asked = self.validated_data
         own = dict(LLMCredential.objects.owned_by(user).in_bulk())
         pinned = token.credential_id if token and self.whose == Source.USER else None
         found = [_contender(one, pinned, own) for one in asked["contenders"]]
         return Plan(
             contenders=tuple(dict.fromkeys(found)),
-            seed=0,
+            seed=asked["seed"],
             prompts=tuple(asked["prompts"]),
             runs=asked["runs"],
             warmup=asked["warmup"],
             levels=tuple(dict.fromkeys(asked["concurrency"])),
+            rate=asked["rate"],
             shards=asked["workers"],
+            stream=asked["stream"],
+            slo=Slo.within(**_limits(asked["slo"])),
             max_tokens=asked["max_tokens"],
             timeout=asked["timeout_s"],
             max_cost=asked["max_cost_usd"],
         )
+
+
+def _limits(slo: dict[str, float | None] | None) -> dict[str, float | None]:
+    found = slo or {}
+    return {"ttft": found.get("ttft_ms"), "e2e": found.get("e2e_ms")}
 
 
 def _contender(one: dict[str, Any], pinned: Any, own: dict[Any, LLMCredential]) -> Contender:

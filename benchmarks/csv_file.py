@@ -24,13 +24,14 @@ def csv_destination(name: str) -> Path:
     return path
 
 
-def save_csv(path: Path, run: Run) -> None:
+def save_csv(path: Path, run: Run) -> Path:
     """Raises OSError, also where the name has been taken since."""
     rows = samples(run)
     with path.open("x", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return path
 
 
 def _cell(value: Any) -> Any:

@@ -14,14 +14,19 @@ from django.utils import timezone
 from benchmarks.models import BenchmarkRunQuerySet, BenchmarkSchedule, RunStatus
 from benchmarks.plan import Contender, Plan
 from benchmarks.plan_json import plan_to_json
+from benchmarks.plan_rules import MOST_BYTES, BadPlan, bounds, read_levels
+from benchmarks.prompt_file import BadPrompts, parse_prompts
 from benchmarks.prompts import PROMPTS, Prompt
 from benchmarks.run import Source
-from benchmarks.starting import Ready, StartError, prepared
+from benchmarks.slo import Slo
+from benchmarks.starting import LIMITS, Ready, StartError, prepared
 from credentials.models import LLMCredential
 from providers import registry
 
-MOST_LEVELS, MOST_AT_A_TIME = 6, 64
 OWN_PROMPT = "Your prompt"
+COMMON = ("prompts", "own_prompt", "runs", "max_tokens", "max_cost")
+SHOWN_AT = {"slo": "slo_ttft"}
+EXAMPLE = "- text: What is the capital of France?\n  contains: Paris"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +56,72 @@ class RunForm(forms.Form):
         help_text="Sent as it is, besides those above.",
     )
     runs = forms.IntegerField(
-        min_value=1,
-        max_value=1000,
+        **bounds("runs"),
         initial=10,
         help_text="Calls per model and prompt. Ten show a median; a verdict often needs 100.",
     )
-    warmup = forms.IntegerField(
-        min_value=0, max_value=20, initial=1, label="Warm-up calls", help_text="Reported apart."
-    )
-    concurrency = forms.RegexField(
-        r"^\s*\d{1,3}(\s*,\s*\d{1,3})*\s*$",
-        initial="1",
-        label="Calls at a time",
-        help_text="Several numbers, as in 1, 4, 16, are measured one after the other.",
-        error_messages={"invalid": "Write a number, or several with commas between them."},
-    )
     max_tokens = forms.IntegerField(
-        min_value=1, max_value=100_000, initial=512, label="Longest answer", help_text="In tokens."
+        **bounds("max_tokens"), initial=512, label="Longest answer", help_text="In tokens."
     )
     max_cost = forms.DecimalField(
-        min_value=Decimal("0.000001"),
-        max_value=Decimal(1000),
-        max_digits=10,
-        decimal_places=6,
+        **LIMITS,
         initial=Decimal("0.50"),
         label="Most that it may cost",
         help_text="In US dollars. The run stops rather than pass it, with what it has so far.",
+    )
+    prompts_file = forms.FileField(
+        required=False,
+        label="A file of prompts",
+        help_text="YAML or JSON lines, besides those above; each with checks of its answers or "
+        "without.",
+        widget=forms.FileInput(attrs={"accept": ".yaml,.yml,.json,.jsonl,.txt"}),
+    )
+    prompts_text = forms.CharField(
+        required=False,
+        max_length=MOST_BYTES,
+        label="Or pasted here",
+        widget=forms.Textarea(attrs={"rows": 5, "class": "mono", "placeholder": EXAMPLE}),
+        help_text="Checks: contains, regex, exact, json_schema.",
+    )
+    concurrency = forms.CharField(
+        max_length=100,
+        initial="1",
+        label="Calls at a time",
+        help_text="Several numbers, as in 1, 4, 16, are measured one after the other.",
+    )
+    rate = forms.FloatField(
+        required=False,
+        label="Or calls a second",
+        help_text="They leave at moments of chance, however many are under way.",
+    )
+    slo_ttft = forms.FloatField(
+        required=False,
+        label="First token within",
+        help_text="Milliseconds. The share of calls that keep to it is reported.",
+    )
+    slo_e2e = forms.FloatField(
+        required=False, label="Answer within", help_text="Milliseconds. The share likewise."
+    )
+    warmup = forms.IntegerField(
+        **bounds("warmup"), initial=1, label="Warm-up calls", help_text="Reported apart."
+    )
+    timeout = forms.FloatField(
+        initial=120, label="Longest silence", help_text="Seconds; then a call has failed."
+    )
+    workers = forms.IntegerField(
+        **bounds("shards"),
+        initial=1,
+        label="Task workers",
+        help_text="They share the calls at a time, each in a process of its own.",
+    )
+    seed = forms.IntegerField(
+        **bounds("seed"), required=False, help_text="Of another run, to repeat its order of calls."
+    )
+    stream = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Stream the answers",
+        help_text="Without it there is no time to the first token.",
     )
 
     def __init__(self, *args: Any, owner: Any, **kwargs: Any) -> None:
@@ -104,8 +149,20 @@ class RunForm(forms.Form):
             yield KeyRow(row, self[f"key_{row.pk}"], self[f"models_{row.pk}"])
 
     def questions(self) -> list[BoundField]:
-        """The fields that are no keys."""
-        return [self[name] for name in self.fields if not name.startswith(("key_", "models_"))]
+        """Those that everybody answers."""
+        return [self[name] for name in COMMON]
+
+    def more_questions(self) -> list[BoundField]:
+        """Those that have an answer already."""
+        names = [name for name in self.fields if not name.startswith(("key_", "models_"))]
+        return [self[name] for name in names if name not in COMMON]
+
+    def wants_more(self) -> bool:
+        """Whether one of the latter was answered in another way, or wrongly."""
+        names = [field.name for field in self.more_questions()]
+        return self.is_bound and any(
+            name in self.errors or name in self.changed_data for name in names
+        )
 
     def complaints(self) -> list[str]:
         """What is wrong, each with the name of its field."""
@@ -116,12 +173,18 @@ class RunForm(forms.Form):
         ]
 
     def clean_concurrency(self) -> tuple[int, ...]:
-        levels = tuple(dict.fromkeys(map(int, self.cleaned_data["concurrency"].split(","))))
-        if len(levels) > MOST_LEVELS or not all(1 <= at <= MOST_AT_A_TIME for at in levels):
-            raise forms.ValidationError(
-                f"At most {MOST_LEVELS} numbers, each from 1 to {MOST_AT_A_TIME}."
-            )
-        return levels
+        try:
+            return read_levels(self.cleaned_data["concurrency"])
+        except BadPlan as error:
+            raise forms.ValidationError(_sentence(error)) from None
+
+    def clean_prompts_text(self) -> tuple[Prompt, ...]:
+        text = self.cleaned_data["prompts_text"]
+        return _parsed(text, "The text") if text.strip() else ()
+
+    def clean_prompts_file(self) -> tuple[Prompt, ...]:
+        file = self.cleaned_data["prompts_file"]
+        return _parsed(file.read(MOST_BYTES + 1), f"“{file.name}”") if file else ()
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -133,6 +196,9 @@ class RunForm(forms.Form):
             try:
                 plan = self._plan(cleaned)
                 self.ready = prepared(plan=plan, source=Source.USER, user=self.owner)
+            except BadPlan as error:
+                field = SHOWN_AT.get(error.field, error.field)
+                self.add_error(field if field in self.fields else None, _sentence(error))
             except StartError as error:
                 self.add_error(None, str(error))
         return cleaned
@@ -145,12 +211,17 @@ class RunForm(forms.Form):
     def _plan(self, cleaned: dict[str, Any]) -> Plan:
         return Plan(
             contenders=self._contenders(cleaned),
-            seed=0,
+            seed=cleaned["seed"] or 0,
             prompts=self._prompts(cleaned),
             runs=cleaned["runs"],
             warmup=cleaned["warmup"],
             levels=cleaned["concurrency"],
+            rate=cleaned["rate"],
+            shards=cleaned["workers"],
+            stream=cleaned["stream"],
+            slo=Slo.within(cleaned["slo_ttft"], cleaned["slo_e2e"]),
             max_tokens=cleaned["max_tokens"],
+            timeout=cleaned["timeout"],
             max_cost=cleaned["max_cost"],
         )
 
@@ -166,8 +237,20 @@ class RunForm(forms.Form):
 
     def _prompts(self, cleaned: dict[str, Any]) -> tuple[Prompt, ...]:
         chosen = [prompt for prompt in PROMPTS if prompt.name in cleaned["prompts"]]
-        own = cleaned["own_prompt"].strip()
-        return (*chosen, Prompt(OWN_PROMPT, own)) if own else tuple(chosen)
+        own = [Prompt(OWN_PROMPT, text)] if (text := cleaned["own_prompt"].strip()) else []
+        return (*chosen, *own, *cleaned["prompts_file"], *cleaned["prompts_text"])
+
+
+def _parsed(content: str | bytes, where: str) -> tuple[Prompt, ...]:
+    try:
+        return parse_prompts(content, where)
+    except BadPrompts as error:
+        raise forms.ValidationError(str(error)) from None
+
+
+def _sentence(error: BadPlan) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 class RunsForm(forms.Form):

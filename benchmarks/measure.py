@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from time import perf_counter
+from typing import TypedDict
 
 import httpx2
 from django.utils import timezone
@@ -72,8 +73,9 @@ class TimedCall(OpenCall):
 
 @dataclass(slots=True)
 class Heard:
-    """What one call brought; times are readings of the clock."""
+    """What one call brought; times are readings of the clock. Whole answers have no event."""
 
+    first_event: float | None = None
     first: float | None = None
     first_visible: float | None = None
     last: float | None = None
@@ -112,43 +114,69 @@ async def measure(
             await _listen(heard, selection, request, entry, recorder)
         except (ProviderError, Unreadable) as failure:
             error = str(failure)
-    record = heard.answer.record if heard.answer else await UsageRecord.objects.aget(pk=entry.id)
-    sent = recorder.sent or entry.start
-    ended = entry.start + record.latency_ms / 1000
-    origin = sent if planned is None else planned
-    connect_ms = recorder.connect_ms
-
-    text = heard.answer.result.text if heard.answer else heard.text
-    checks = step.prompt.checks
+        heard.first_event = recorder.first_event if plan.stream else None
+    answer = heard.answer
+    record = answer.record if answer else await UsageRecord.objects.aget(pk=entry.id)
+    text, checks = answer.result.text if answer else heard.text, step.prompt.checks
     not_passed = await asyncio.to_thread(failed, checks, text) if checks else ()
-
-    def since(at: float | None) -> float | None:
-        return None if at is None else (at - origin) * 1000
-
     return Sample(
         step=step,
         started_at=started_at,
         record_id=record.pk,
         status=record.status,
-        latency_ms=(ended - origin) * 1000,
-        ttft_ms=since(heard.first),
-        first_event_ms=since(recorder.first_event) if plan.stream else None,
-        first_visible_ms=since(heard.first_visible),
-        last_token_ms=since(heard.last),
-        prepare_ms=max((sent - entry.start) * 1000 - (connect_ms or 0.0), 0.0),
-        connect_ms=connect_ms,
-        wait_ms=None if planned is None else (sent - planned) * 1000,
+        **_times(heard, recorder, entry, record, planned),
         bill=bill_of(record),
         model_served=record.model_served,
         is_simulated=record.is_simulated,
         text=text,
-        finish_reason=str(heard.answer.result.finish_reason) if heard.answer else "",
+        finish_reason=str(answer.result.finish_reason) if answer else "",
         error_code=record.error_code,
         error=error,
         counted_tokens=count_tokens(text),
         passed=record.status == Status.OK and not not_passed if checks else None,
         failed_checks=not_passed,
         truth=_truth(timing, record),
+    )
+
+
+class Times(TypedDict):
+    """Those of a sample, in milliseconds."""
+
+    latency_ms: float
+    ttft_ms: float | None
+    first_event_ms: float | None
+    first_visible_ms: float | None
+    last_token_ms: float | None
+    prepare_ms: float
+    connect_ms: float | None
+    wait_ms: float | None
+
+
+def _times(
+    heard: Heard,
+    recorder: Recorder,
+    entry: OpenCall,
+    record: UsageRecord,
+    planned: float | None,
+) -> Times:
+    """From readings of the clock to what they mean, counted from when the request left or was to
+    leave."""
+    sent = recorder.sent or entry.start
+    ended = entry.start + record.latency_ms / 1000
+    origin = sent if planned is None else planned
+
+    def since(at: float | None) -> float | None:
+        return None if at is None else (at - origin) * 1000
+
+    return Times(
+        latency_ms=(ended - origin) * 1000,
+        ttft_ms=since(heard.first),
+        first_event_ms=since(heard.first_event),
+        first_visible_ms=since(heard.first_visible),
+        last_token_ms=since(heard.last),
+        prepare_ms=max((sent - entry.start) * 1000 - (recorder.connect_ms or 0.0), 0.0),
+        connect_ms=recorder.connect_ms,
+        wait_ms=None if planned is None else (sent - planned) * 1000,
     )
 
 

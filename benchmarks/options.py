@@ -6,8 +6,10 @@ import argparse
 import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from benchmarks.plan import Contender
+from benchmarks.plan_rules import RANGES, BadPlan, read_levels
 from benchmarks.rhythm import BadRhythm, Rhythm, read_rhythm
 from benchmarks.slo import BadSlo, Slo, read_slo
 from providers import registry
@@ -36,18 +38,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="PROVIDER=MODEL",
         help="other models than the usual ones; several of one provider are compared too",
     )
-    add("--prompts", metavar="FILE", help="other prompts (YAML or JSON lines), with checks or not")
-    add("--runs", type=_whole(1, 10_000), default=3, help="measured calls per prompt (3)")
-    add("--warmup", type=_whole(0, 100), default=1, help="first calls, reported apart (1)")
-    add("--max-tokens", type=_whole(1, 100_000), default=1024, help="longest answer (1024)")
-    add("--timeout", type=_seconds, default=120.0, help="longest silence, in seconds (120)")
+    add("--prompts", metavar="FILE|simple,…", help="some of simple,medium,complex, or a file")
+    add("--runs", type=_value("runs", int), default=3, help="measured calls per prompt (3)")
+    add("--warmup", type=_value("warmup", int), default=1, help="first calls, reported apart (1)")
+    add("--max-tokens", type=_value("max_tokens", int), default=1024, help="longest answer (1024)")
+    add("--timeout", type=_value("timeout", float), default=120.0, help="longest silence, s (120)")
     add("--concurrency", type=_levels, default=(1,), metavar="N,…", help="calls at a time (1)")
-    add("--workers", type=_whole(1, 64), default=1, help="processes that share the calls (1)")
-    add("--rate", type=_rate, metavar="N", help="calls a second, at moments of chance, instead")
+    add("--workers", type=_value("shards", int), default=1, help="processes that share them (1)")
+    add("--rate", type=_value("rate", float), metavar="N", help="calls a second instead (Poisson)")
     add("--no-stream", action="store_true", help="whole answers: no time to the first token")
-    add("--max-cost", type=_dollars, metavar="USD", help="stop rather than pay more than this")
+    add("--max-cost", type=_value("max_cost", Decimal), metavar="USD", help="stop rather than pay")
     add("--slo", type=_slo, metavar="ttft=MS,e2e=MS", help="count the calls that were this quick")
-    add("--seed", type=_whole(0, 2**63), help="repeats the order of calls of another run")
+    add("--seed", type=_value("seed", int), help="repeats the order of calls of another run")
     add("--resume", type=_run_id, metavar="RUN", help="go on with a run that stopped early")
     add("--compare", metavar="RUN|FILE", help="with an earlier run: its id, or its JSON file")
     add("--fail-on-regression", action="store_true", help="exit 1 if one is found (--compare)")
@@ -96,32 +98,26 @@ def _known(name: str) -> registry.Provider:
         raise argparse.ArgumentTypeError(f"{name!r}: {error}") from None
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
-        return value
+def _value(field: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A value of that field of the plan."""
 
-    return read
+    def convert(text: str) -> Any:
+        try:
+            value = read(text)
+            if value in RANGES[field]:
+                return value
+        except (ValueError, InvalidOperation):  # or a NaN was compared
+            pass
+        raise argparse.ArgumentTypeError(f"{RANGES[field]}, not {text!r}")
+
+    return convert
 
 
 def _levels(text: str) -> tuple[int, ...]:
-    read = _whole(1, 256)
-    return tuple(dict.fromkeys(read(part.strip()) for part in text.split(",")))
-
-
-def _rate(text: str) -> float:
     try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1_000:
-        raise argparse.ArgumentTypeError(f"calls a second, more than 0, up to 1000, not {text!r}")
-    return value
+        return read_levels(text)
+    except BadPlan as error:
+        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from None
 
 
 def _rhythm(text: str) -> Rhythm:
@@ -136,26 +132,6 @@ def _run_id(text: str) -> uuid.UUID:
         return uuid.UUID(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"the id of a run, not {text!r}") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError(f"seconds, more than 0 and at most 3600, not {text!r}")
-    return value
-
-
-def _dollars(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal(0)
-    if not value.is_finite() or not 0 < value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"US dollars, more than 0, not {text!r}")
-    return value
 
 
 def _slo(text: str) -> Slo:

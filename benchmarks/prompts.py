@@ -33,3 +33,6 @@ PROMPTS = (
         simulated_tokens=160,
     ),
 )
+
+BUILT_IN = dict(zip(("simple", "medium", "complex"), PROMPTS, strict=True))
+"""By the short names that people may write."""

@@ -27,7 +27,7 @@ def schedules(request: HttpRequest) -> HttpResponse:
 @login_required
 def new(request: HttpRequest) -> HttpResponse:
     """The form of a run, and when to make it."""
-    form = RunForm(request.POST or None, owner=request.user)
+    form = RunForm(request.POST or None, request.FILES or None, owner=request.user)
     rhythm = RhythmForm(request.POST or None)
     sent = request.method == "POST"
     good = sent and form.is_valid() and rhythm.is_valid()

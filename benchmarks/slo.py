@@ -28,6 +28,11 @@ class Slo:
         limits = (("ttft", self.ttft), ("e2e", self.e2e))
         return ",".join(f"{name}={limit:g}" for name, limit in limits if limit is not None)
 
+    @classmethod
+    def within(cls, ttft: float | None, e2e: float | None) -> Slo | None:
+        """None without any limit."""
+        return None if ttft is None and e2e is None else cls(ttft=ttft, e2e=e2e)
+
     def is_met(self, sample: Sample) -> bool:
         if not sample.ok:
             return False

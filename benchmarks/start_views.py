@@ -19,7 +19,7 @@ from benchmarks.plan import Contender, Plan
 from benchmarks.progress_pages import progress_of
 from benchmarks.prompts import PROMPTS
 from benchmarks.run import Source
-from benchmarks.starting import StartError, start
+from benchmarks.starting import LIMITS, StartError, start
 
 TRIED = ("openai", "google", "anthropic")
 
@@ -27,7 +27,7 @@ TRIED = ("openai", "google", "anthropic")
 @login_required
 def new(request: HttpRequest) -> HttpResponse:
     """The form; a POST starts the run, and an `estimate` in it only says what that would cost."""
-    form = RunForm(request.POST or None, owner=request.user)
+    form = RunForm(request.POST or None, request.FILES or None, owner=request.user)
     if request.method == "POST" and form.is_valid() and "estimate" not in request.POST:
         run = start(plan=form.plan, source=Source.USER, user=request.user)
         return redirect("benchmarks:run", pk=run.pk)
@@ -103,6 +103,6 @@ def _limit(text: str) -> Decimal | None:
         amount = Decimal(text.strip())
     except InvalidOperation:
         raise NoAmount from None
-    if not amount.is_finite() or not 0 < amount <= 1000:
+    if not amount.is_finite() or not 0 < amount <= LIMITS["max_value"]:
         raise NoAmount
     return amount

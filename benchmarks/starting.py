@@ -1,10 +1,12 @@
 """Starting a run for somebody: what has to be right before it waits for a worker.
 
+BadPlan               the plan itself is wrong (benchmarks/plan_rules.py)
 StartError(ValueError)
 ├── NothingToMeasure  none of the keys can be used
 ├── PriceNeeded       a limit of cost can't be kept without a price
 ├── LimitTooLow       not one call fits into the limit of cost
 ├── TooLarge          more calls than a run may have
+├── TooMuchAtOnce     more calls at a time than a server makes for one person
 ├── OtherKey          the access token is pinned to another key
 └── BudgetGone        a hard budget is spent
 """
@@ -24,6 +26,7 @@ from benchmarks.budget import most_of_call, most_of_plan, unpriced
 from benchmarks.keys import Keys, gather, of_simulator, of_user
 from benchmarks.models import BenchmarkRun
 from benchmarks.plan import Plan
+from benchmarks.plan_rules import checked
 from benchmarks.run import Source
 from benchmarks.schedule_models import BenchmarkSchedule
 from credentials.models import AccessToken
@@ -31,7 +34,14 @@ from usage.budget_models import Budget
 from usage.budgets import fresh, next_room
 from usage.templatetags.usage_format import count, usd
 
-MOST_CALLS = 20_000
+MOST_CALLS, MOST_AT_A_TIME = 20_000, 64
+LIMITS: dict[str, Any] = {
+    "min_value": Decimal("0.000001"),
+    "max_value": Decimal(1000),
+    "max_digits": 10,
+    "decimal_places": 6,
+}
+"""Of what a run may cost, as fields of forms and of the API want to be told."""
 
 
 class StartError(ValueError):
@@ -67,6 +77,13 @@ class LimitTooLow(StartError):
 
 class TooLarge(StartError):
     """These are {calls} calls; a run has {most} at most. Take fewer runs, prompts or models."""
+
+    code = "too_large"
+
+
+class TooMuchAtOnce(StartError):
+    """A server makes at most {most} calls at a time, or a second, for one run. For more use
+    `manage.py benchmark` on a machine of your own."""
 
     code = "too_large"
 
@@ -108,16 +125,21 @@ def calls_of(plan: Plan) -> int:
 
 
 def prepared(*, plan: Plan, source: Source, user: Any, token: AccessToken | None = None) -> Ready:
-    """Opens no key and sends nothing. Raises StartError."""
+    """Opens no key and sends nothing. A seed of 0 means one by chance. Raises BadPlan and
+    StartError."""
+    checked(plan)
     if calls_of(plan) > MOST_CALLS:
         raise TooLarge(calls=count(calls_of(plan)), most=count(MOST_CALLS))
+    if max(*plan.levels, plan.rate or 0) > MOST_AT_A_TIME:
+        raise TooMuchAtOnce(most=MOST_AT_A_TIME)
     if token and token.credential_id:
         _only_pinned(plan, source, str(token.credential_id))
     keys = _keys(plan, source, user)
     if not keys.selections:
         reasons = " ".join(dict.fromkeys(keys.skipped.values()))
         raise NothingToMeasure(reasons=f"{reasons}." if reasons[-1:].isalnum() else reasons)
-    found = replace(plan, contenders=tuple(keys.selections), seed=secrets.randbelow(2**32))
+    seed = plan.seed or secrets.randbelow(2**32)
+    found = replace(plan, contenders=tuple(keys.selections), seed=seed)
     _refuse_unaffordable(found)
     _refuse_spent(keys, user, token)
     return Ready(found, keys)
@@ -132,7 +154,8 @@ def create(
     token: AccessToken | None = None,
     schedule: BenchmarkSchedule | None = None,
 ) -> BenchmarkRun:
-    """A new run of `user`; `background.enqueue` hands it to a task worker. Raises StartError."""
+    """A new run of `user`; `background.enqueue` hands it to a task worker. Raises BadPlan
+    and StartError."""
     ready = prepared(plan=plan, source=source, user=user, token=token)
     run = store.create(
         plan=ready.plan,
@@ -150,7 +173,7 @@ def create(
 def start(
     *, plan: Plan, source: Source, user: Any, token: AccessToken | None = None
 ) -> BenchmarkRun:
-    """Creates it and hands it out. Raises StartError."""
+    """Creates it and hands it out. Raises BadPlan and StartError."""
     run = create(plan=plan, source=source, user=user, token=token)
     background.enqueue(run.pk)
     return run

@@ -7,6 +7,8 @@ written while a provider call is under way.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -47,6 +49,18 @@ class RedactingJSONFormatter(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
+
+
+@contextmanager
+def warnings_only(name: str) -> Iterator[None]:
+    """From that logger, for now: what it tells would drown what a command prints."""
+    logger = logging.getLogger(name)
+    usual = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(usual)
 
 
 def _without_internals(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

@@ -162,7 +162,7 @@ def test_only_what_can_be_carried_out_is_started(alice: User, key: LLMCredential
     for error, plan in (
         (PriceNeeded, plan_of(key, contenders=(cheap,))),
         (LimitTooLow, plan_of(key, max_cost=Decimal("0.000001"))),
-        (TooLarge, plan_of(key, runs=30_000)),
+        (TooLarge, plan_of(key, runs=10_000, prompts=PROMPTS)),
         (NothingToMeasure, plan_of(None, contenders=(Contender("anthropic", ""),))),
     ):
         with pytest.raises(error):

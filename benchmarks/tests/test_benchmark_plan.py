@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from benchmarks.options import BadOption, add_options, wanted
 from benchmarks.plan import Contender, Plan
-from benchmarks.prompts import PROMPTS
+from benchmarks.plan_rules import BadPlan, checked
+from benchmarks.prompts import PROMPTS, Prompt
+from benchmarks.slo import Slo
 from benchmarks.tests.samples import ANTHROPIC, GOOGLE, OPENAI
 
 ALL = (OPENAI, GOOGLE, ANTHROPIC)
@@ -104,3 +109,28 @@ def test_an_option_out_of_range_is_refused_in_words(
 ) -> None:
     with pytest.raises(argparse.ArgumentError, match=message):
         parse(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"prompts": (Prompt("half", "\ud800"),)}, "prompts"),
+        ({"prompts": (Prompt("long", "x" * 2**19), Prompt("too", "x" * 2**19))}, "prompts"),
+        ({"prompts": ()}, "prompts"),
+        ({"contenders": ()}, "contenders"),
+        ({"levels": ()}, "concurrency"),
+        ({"levels": (1, 300)}, "concurrency"),
+        ({"levels": (2, 8), "shards": 4}, "workers"),
+        ({"levels": (2,), "rate": 1.0}, "rate"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"max_cost": Decimal(0)}, "max_cost"),
+        ({"slo": Slo(ttft=5), "stream": False}, "slo"),
+    ],
+)
+def test_a_plan_that_can_t_be_names_its_field(changes: dict[str, Any], field: str) -> None:
+    good = Plan(contenders=(Contender("openai", "gpt-4o"),), seed=1)
+    assert checked(good) is good
+
+    with pytest.raises(BadPlan) as caught:
+        checked(replace(good, **changes))
+    assert caught.value.field == field

@@ -12,7 +12,8 @@ import pytest
 from benchmarks.checks import BadCheck, Check, Kind, failed
 from benchmarks.plan import Plan
 from benchmarks.plan_json import plan_from_json, plan_to_json
-from benchmarks.prompt_file import BadPrompts, read_prompts
+from benchmarks.prompt_file import BadPrompts, named_prompts, read_prompts
+from benchmarks.prompts import PROMPTS
 from benchmarks.tests.samples import OPENAI
 
 YAML = """
@@ -59,6 +60,14 @@ def test_prompts_come_from_json_lines_too(tmp_path: Path) -> None:
     assert len(two.checks) == 2
 
 
+def test_built_in_prompts_have_short_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"prompts": [{"text": "One?"}]}')
+
+    assert named_prompts("complex, simple") == (PROMPTS[2], PROMPTS[0])
+    assert [prompt.text for prompt in named_prompts(str(path))] == ["One?"]
+
+
 def test_a_stored_plan_keeps_its_prompts_and_checks(tmp_path: Path) -> None:
     path = tmp_path / "prompts.yaml"
     path.write_text(YAML)
@@ -81,6 +90,10 @@ def test_a_stored_plan_keeps_its_prompts_and_checks(tmp_path: Path) -> None:
         ("- {text: a, json_schema: {type: 5}}", "no JSON Schema"),
         ("- {text: a, json_schema: {pattern: '(?=a)'}}", "RE2"),
         ("- {text: a, name: x}\n- {text: b, name: x}", "two prompts"),
+        ("- {text: a, json_schema: {1: a, b: c}}", "quote them"),
+        ("- {text: a, json_schema: " + "{not: " * 600 + "{}" + "}" * 601, "deep"),
+        ("a: &a [1]\nprompts: *a", "aliases"),
+        ("- {text: a}\n" * 501, "from 1 to 500"),
         ("!!python/object/apply:os.system ['true']", "can't be read"),
     ],
 )

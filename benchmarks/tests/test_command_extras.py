@@ -37,6 +37,30 @@ def test_a_report_is_written_beside_the_results(
     assert f"Report saved to: {report}" in capsys.readouterr().out
 
 
+def test_no_line_of_a_log_gets_in_between(
+    alice: User, key: LLMCredential, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "usage"):
+        measure(tmp_path, "--prompts", "simple")
+        assert not [one for one in caplog.records if one.name == "usage.calls"]
+        measure(tmp_path, "--prompts", "simple", "--verbosity", "2")
+    assert len([one for one in caplog.records if one.name == "usage.calls"]) == 1
+
+
+def test_a_file_that_can_t_be_written_costs_no_other(
+    alice: User, key: LLMCredential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "calls.csv"
+
+    def gone(run: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("benchmarks.command_output.html_report", gone)
+    with pytest.raises(CommandError, match="report could not be saved .*: No space left"):
+        measure(tmp_path, "--html", str(tmp_path / "report.html"), "--csv", str(path))
+    assert path.exists() and list(tmp_path.glob("benchmark_results_*.json"))
+
+
 def test_a_report_overwrites_nothing(alice: User, key: LLMCredential, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     report.write_text("mine")

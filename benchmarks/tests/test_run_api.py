@@ -63,6 +63,18 @@ def test_a_program_starts_a_run_and_reads_it(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_program_may_ask_for_what_the_command_may(api: APIClient, key: LLMCredential) -> None:
+    own = {"name": "Sum", "text": "What is 6*7?", "exact": "42", "system": "Be short."}
+    asked = body(key, prompts=["simple", own], stream=False, rate=30, slo={"e2e_ms": 60000}, seed=7)
+    plan = api.post(RUNS, asked, format="json").json()["plan"]
+
+    assert [prompt["name"] for prompt in plan["prompts"]] == ["Simple Question", "Sum"]
+    assert plan["prompts"][1]["checks"] == [{"kind": "exact", "value": "42"}]
+    assert plan["slo"] == {"ttft_ms": None, "e2e_ms": 60000.0}
+    assert (plan["stream"], plan["rate"], plan["seed"]) == (False, 30.0, 7)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_run_is_shared_by_workers(api: APIClient, key: LLMCredential) -> None:
     asked = body(key, workers=2, concurrency=[2], runs=4, warmup=1)
     run = BenchmarkRun.objects.get(pk=api.post(RUNS, asked, format="json").json()["id"])
@@ -97,6 +109,16 @@ def test_an_estimate_starts_nothing(api: APIClient, key: LLMCredential) -> None:
         ({"concurrency": [0]}, 400, "concurrency"),
         ({"keys": "environment"}, 400, "keys"),
         ({"workers": 4, "concurrency": [2, 8]}, 400, "workers"),
+        ({"concurrency": [65]}, 400, "too_large"),
+        ({"rate": 2, "concurrency": [2]}, 400, "rate"),
+        ({"rate": -1}, 400, "rate"),
+        ({"timeout_s": 0}, 400, "timeout_s"),
+        ({"slo": {"ttft_ms": 0}}, 400, "slo"),
+        ({"slo": {"ttft_ms": 500}, "stream": False}, 400, "slo"),
+        ({"seed": -1}, 400, "seed"),
+        ({"prompts": [{"text": "y", "regex": "(?=a)"}]}, 400, "RE2"),
+        ({"prompts": [{"text": "y\0"}]}, 400, "no character"),
+        ({"prompts": [{"text": "y"}, {"text": "z"}]}, 400, "two prompts"),
     ],
 )
 def test_what_can_not_be_started_is_refused_in_words(

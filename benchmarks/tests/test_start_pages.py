@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
@@ -38,11 +39,46 @@ def filled_in(key: LLMCredential, **changes: Any) -> dict[str, Any]:
         "prompts": ["Simple Question"],
         "runs": 2,
         "warmup": 0,
+        "stream": "on",
+        "timeout": 120,
+        "workers": 1,
         "concurrency": "1",
         "max_tokens": 64,
         "max_cost": "0.05",
         **changes,
     }
+
+
+def file_of(content: bytes) -> Any:
+    return SimpleUploadedFile("mine.yaml", content)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_takes_what_the_command_takes(key: LLMCredential, signed_in: Client) -> None:
+    sent = filled_in(
+        key,
+        prompts=[],
+        prompts_file=file_of(b"- {name: Sum, text: 6*7?, exact: '42', system: Be short.}"),
+        prompts_text='{"name": "Capital", "text": "Capital of France?", "contains": "Paris"}\n',
+        rate="20",
+        slo_ttft="60000",
+        slo_e2e="60000",
+        timeout="30",
+        seed="7",
+    )
+    del sent["stream"]
+    refused = signed_in.post("/benchmarks/new/", sent)
+    run_sent = {**sent, "stream": "on", "prompts_file": file_of(b"- {name: Sum, text: 6*7?}")}
+    response = signed_in.post("/benchmarks/new/", run_sent)
+
+    assert refused.status_code == 422 and "<details open>" in refused.content.decode()
+    plan = BenchmarkRun.objects.get(status="completed").plan
+    assert response.status_code == 302
+    assert [(one["name"], len(one["checks"])) for one in plan["prompts"]] == [
+        ("Sum", 0), ("Capital", 1),
+    ]  # fmt: skip
+    assert (plan["rate"], plan["timeout_s"], plan["seed"]) == (20.0, 30.0, 7)
+    assert plan["slo"] == {"ttft_ms": 60000.0, "e2e_ms": 60000.0}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -69,6 +105,8 @@ def test_the_estimate_is_there_before_anything_is_changed(
 
     assert "31 calls, at most $0.0" in page and 'value="0.50"' in page
     assert "********" + key.last4 in page
+    for name in ("prompts_file", "prompts_text", "rate", "stream", "slo_ttft", "workers", "seed"):
+        assert f'name="{name}"' in page
 
 
 def test_an_estimate_starts_nothing(key: LLMCredential, signed_in: Client) -> None:
@@ -90,9 +128,24 @@ def test_an_estimate_starts_nothing(key: LLMCredential, signed_in: Client) -> No
         ({"max_cost": "0"}, "greater than or equal"),
         ({"max_cost": "0.000001"}, "One call of gpt-4o-mini may cost"),
         ({"concurrency": "many"}, "Write a number"),
-        ({"concurrency": "1,500"}, "each from 1 to 64"),
+        ({"concurrency": "1,500"}, "A whole number from 1 to 256"),
+        ({"concurrency": "100"}, "at most 64 calls at a time"),
+        ({"rate": "65"}, "at most 64 calls at a time, or a second"),
+        ({"rate": "2", "concurrency": "4"}, "not both"),
+        ({"rate": "0"}, "Calls a second, more than 0"),
+        ({"workers": "4", "concurrency": "2"}, "needs a call at a time"),
+        ({"timeout": "0"}, "Seconds, more than 0"),
+        ({"slo_ttft": "-1"}, "Milliseconds, more than 0"),
+        ({"slo_ttft": "500", "stream": ""}, "Nobody sees a first token"),
+        ({"prompts_text": "- {text: a, regex: '(a'}"}, "RE2"),
+        ({"prompts_text": "- &a [*a]"}, "aliases"),
+        ({"prompts_text": 'x: "\\0"\nprompts: [{text: "a\\0"}]'}, "no character"),
+        ({"prompts_text": "- {text: a, name: Simple Question}"}, "Two prompts are called"),
+        ({"prompts_text": "x" * (2**20 + 1)}, "at most 1048576 characters"),
+        ({"prompts_file": file_of(b"\xff\xfe")}, "can&#x27;t be read"),
+        ({"prompts_file": file_of(b"x" * (2**20 + 1))}, "larger than 1,048,576 bytes"),
         ({"prompts": []}, "Tick a prompt"),
-        ({"runs": 5000}, "less than or equal"),
+        ({"runs": 50_000}, "less than or equal"),
         ({"runs": 1000, "concurrency": "1,2,3,4,5,6", "own_prompt": "x", "prompts": EVERY_PROMPT},
          "24,000 calls"),
     ],

@@ -25,6 +25,7 @@ from benchmarks.sample import Error, Sample
 from benchmarks.simulation import Timing
 from benchmarks.simulator.server import SimulatorProcess
 from benchmarks.summary import percentile
+from byom.logging import warnings_only
 from byom.throwaway import throwaway_database
 
 TIMING = Timing(ttft_ms=200.0, itl_ms=10.0, tokens=50)
@@ -46,7 +47,8 @@ class Command(BaseCommand):
         parser.add_argument("--runs", type=int, default=20, help="calls per provider and level")
 
     def handle(self, *args: Any, levels: list[int], runs: int, **options: Any) -> None:
-        with throwaway_database(), SimulatorProcess() as simulator:
+        quiet = warnings_only("usage.calls")
+        with throwaway_database(), quiet, SimulatorProcess() as simulator:
             wanted = [Contender(provider, "") for provider in PROVIDERS]
             keys = gather(Source.SIMULATOR, of_simulator(simulator.url), wanted)
             kept = [self._level(keys, level, runs) for level in levels]
