@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import redis
 from django.conf import settings
@@ -53,8 +53,7 @@ class Demand:
         return self.cost * self.seconds / self.capacity
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a bucket stands after a demand: seconds until it has what was asked for (0.0: taken),
     and until it is full."""
 
@@ -107,19 +106,21 @@ class LocalBuckets:
 
     def take_all(self, demands: Sequence[Demand]) -> list[Standing]:
         """A bucket is one number: the time at which it will be full again."""
+        before, after, waits, taken = [], [], [], True
         with self._lock:
             now = self._clock()
-            before = [max(self._full_at.get(demand.key, now), now) for demand in demands]
-            after = [at + demand.refill for at, demand in zip(before, demands, strict=True)]
-            waits = [at - now - demand.seconds for at, demand in zip(after, demands, strict=True)]
-            taken = all(wait <= 1e-9 for wait in waits)
+            for demand in demands:
+                at = max(self._full_at.get(demand.key, now), now)
+                full_at = at + demand.refill
+                wait = full_at - now - demand.seconds
+                taken = taken and wait <= 1e-9
+                before.append(at)
+                after.append(full_at)
+                waits.append(wait if wait > 1e-9 else 0.0)
             if taken:
                 self._keep(now, demands, after)
         left = after if taken else before
-        return [
-            Standing(wait if wait > 1e-9 else 0.0, at - now)
-            for wait, at in zip(waits, left, strict=True)
-        ]
+        return [Standing(wait, at - now) for wait, at in zip(waits, left, strict=True)]
 
     def adjust(self, demands: Sequence[Demand]) -> None:
         with self._lock:

@@ -11,4 +11,4 @@ from django.dispatch import Signal
 
 credential_ended = Signal()
 key_validated = Signal()
-secret_revealed = Signal()
+secret_revealed = Signal(use_caching=True)

@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -31,6 +32,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from credentials.signals import secret_revealed
@@ -159,9 +162,15 @@ class Reveals:
 reveals = Reveals()
 
 
+@cache
 def ring() -> KeyRing:
     """The ring in force, loaded once. Raises BadKeyRing."""
     return _ring(settings.KEY_RING, settings.ENCRYPTION_KEYS)
+
+
+@receiver(setting_changed)
+def _look_again(**kwargs: Any) -> None:
+    ring.cache_clear()
 
 
 @cache

@@ -80,7 +80,7 @@ async def _show_models(exchange: Exchange, model: str) -> None:
 async def _serve(exchange: Exchange) -> None:
     """The steps before a call, and the call. The token comes before the body: strangers send none
     to us."""
-    if any(name == "key" for name, _ in exchange.query):
+    if exchange.query and any(name == "key" for name, _ in exchange.query):
         raise KeyInAddress
     where = route(exchange.method, exchange.path)
     guest = await guest_of(access_token(exchange.headers))

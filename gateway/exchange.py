@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
-from time import perf_counter
+from functools import lru_cache
+from time import monotonic, perf_counter
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
+from gateway.deadlines import Alarm, Deadline
 from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from providers.http import MAX_BODY_BYTES
 
@@ -41,8 +43,8 @@ class Exchange:
         self.keeps: Callable[[list[tuple[str, str]], bytes], Awaitable[None]] | None = None
         self._begun = perf_counter()
         self._waited = 0.0
-        query = scope.get("query_string", b"").decode("latin-1")
-        self.query = parse_qsl(query, keep_blank_values=True)
+        query = scope.get("query_string")
+        self.query = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
 
     def seconds(self) -> float:
         """How long this has taken until now, without the wait for the client's own body."""
@@ -52,16 +54,15 @@ class Exchange:
         """The whole request body. Raises BodyTooLarge, BodyTooSlow and ClientGone."""
         start = perf_counter()
         try:
-            async with asyncio.timeout(IDLE_SECONDS) as deadline:
+            with Deadline(IDLE_SECONDS) as deadline:
                 return await self._body(deadline)
         except TimeoutError:
             raise BodyTooSlow from None
         finally:
             self._waited += perf_counter() - start
 
-    async def _body(self, deadline: asyncio.Timeout) -> bytes:
-        loop = asyncio.get_running_loop()
-        latest = loop.time() + BODY_SECONDS
+    async def _body(self, deadline: Deadline) -> bytes:
+        latest = monotonic() + BODY_SECONDS
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
             raise _too_large()
@@ -78,7 +79,7 @@ class Exchange:
                 raise _too_large()
             more = message.get("more_body", False)
             if more:
-                deadline.reschedule(min(loop.time() + IDLE_SECONDS, latest))
+                deadline.at = min(monotonic() + IDLE_SECONDS, latest)
         return b"".join(chunks)
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
@@ -88,31 +89,38 @@ class Exchange:
         Nobody looks for the client at once: most answers are there sooner than it could leave.
         """
         watching: list[asyncio.Task[None]] = []
-        loop = asyncio.get_running_loop()
+        presence = Deadline(None)
+
+        def watch() -> None:
+            watching.append(asyncio.ensure_future(self._end_with_client(presence)))
+
         try:
-            async with asyncio.timeout(None) as presence:
-                start = loop.call_later(_AT_LEAST_SECONDS, self._watch, presence, watching)
+            with presence, Alarm(_AT_LEAST_SECONDS, watch):
                 return await work
         except TimeoutError:
-            if presence.expired():
+            if presence.expired:
                 raise ClientGone from None
             raise
         finally:
-            start.cancel()
             for task in watching:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    def _watch(self, presence: asyncio.Timeout, watching: list[asyncio.Task[None]]) -> None:
-        watching.append(asyncio.ensure_future(self._end_with_client(presence)))
-
-    async def _end_with_client(self, presence: asyncio.Timeout) -> None:
+    async def _end_with_client(self, presence: Deadline) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        presence.reschedule(asyncio.get_running_loop().time())
+        presence.ring()
 
     async def start(self, status: int, headers: Headers) -> None:
-        raw = [(name.encode("latin-1"), _header_value(value)) for name, value in headers]
+        raw = [
+            (
+                _header_name(name),
+                # Some values are a client's or a provider's words: a line break would begin a new
+                # header.
+                (value if value.isascii() and value.isprintable() else _plain(value)).encode(),
+            )
+            for name, value in headers
+        ]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, data: bytes) -> None:
@@ -135,8 +143,10 @@ def _too_large() -> BodyTooLarge:
     return BodyTooLarge(limit=str(MAX_BODY_BYTES // 2**20))
 
 
-def _header_value(value: str) -> bytes:
-    """Some values are a client's or a provider's words: a line break would begin a new header."""
-    if not (value.isascii() and value.isprintable()):
-        value = "".join(letter if " " <= letter <= "~" else "?" for letter in value)
-    return value.encode("ascii")
+@lru_cache(1024)
+def _header_name(name: str) -> bytes:
+    return name.encode("latin-1")
+
+
+def _plain(value: str) -> str:
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in value)

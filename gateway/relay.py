@@ -12,13 +12,14 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic, perf_counter
 from urllib.parse import urlencode
 
 import aiohttp
 import httpcore2
 
 from gateway.asked import Asked, prompt_characters
+from gateway.deadlines import Deadline
 from gateway.dialects import Dialect, error_bytes
 from gateway.errors import ClientGone
 from gateway.exchange import STREAM_HEADERS, Exchange
@@ -148,19 +149,9 @@ class Relay:
         the key) hangs on ours.
         """
         try:
-            async with upstream() as shared, asyncio.timeout(self.order.seconds) as deadline:
-                sent = perf_counter()
-                response = await self.order.send(shared, self.exchange.headers)
-                try:
-                    self._note(response)
-                    if not _is_stream(response):
-                        body = await whole(response)
-                        self.provider_seconds = perf_counter() - sent
-                        return Whole(response.status, _passing(response), body)
-                    await self._pass_on(response, deadline)
-                    return None
-                finally:
-                    response.close()  # what has been read to its end is in the pool again already
+            async with upstream() as shared:
+                with Deadline(self.order.seconds) as deadline:
+                    return await self._receive(shared, deadline)
         except _TROUBLE as error:
             if self.reading.closed:
                 return None
@@ -169,14 +160,28 @@ class Relay:
             self.call.stop()
         raise failure
 
+    async def _receive(self, shared: Upstream, deadline: Deadline) -> Whole | None:
+        sent = perf_counter()
+        response = await self.order.send(shared, self.exchange.headers)
+        try:
+            self._note(response)
+            if not _is_stream(response):
+                body = await whole(response)
+                self.provider_seconds = perf_counter() - sent
+                return Whole(response.status, _passing(response), body)
+            await self._pass_on(response, deadline)
+            return None
+        finally:
+            response.close()  # what has been read to its end is in the pool again already
+
     def _note(self, response: aiohttp.ClientResponse) -> None:
         headers = response.headers
         self.request_id = headers.get("x-request-id") or headers.get("request-id") or ""
 
-    async def _pass_on(self, response: aiohttp.ClientResponse, deadline: asyncio.Timeout) -> None:
+    async def _pass_on(self, response: aiohttp.ClientResponse, deadline: Deadline) -> None:
         """All of a stream but what the tap holds back. A closed one is read to the end of its
         connection, which can be used again then, though not for long."""
-        deadline.reschedule(None)
+        deadline.at = None
         theirs = _passing(response)
         headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers)
@@ -188,7 +193,7 @@ class Relay:
             if passing:
                 await self.exchange.write(passing)
             if self.reading.closed:
-                deadline.reschedule(asyncio.get_running_loop().time() + _LINGER_SECONDS)
+                deadline.at = monotonic() + _LINGER_SECONDS
 
     def _failure(self, error: Exception) -> ProviderError:
         label = self.order.label

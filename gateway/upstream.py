@@ -105,15 +105,19 @@ def _resolved(host: str, port: int, address: str) -> ResolveResult:
 
 async def whole(response: aiohttp.ClientResponse) -> bytes:
     """All of an answer. Raises as `Upstream.post` does."""
-    return b"".join([chunk async for chunk in chunks(response, MAX_BODY_BYTES)])
+    found, size = [], 0
+    while chunk := await response.content.readany():
+        found.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise UnreadableAnswer("the answer is too large")
+    return b"".join(found)
 
 
-async def chunks(
-    response: aiohttp.ClientResponse, most: int = MAX_STREAM_BYTES
-) -> AsyncIterator[bytes]:
+async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """An answer as it comes; no more is read ahead than a buffer holds. Raises as
     `Upstream.post` does."""
-    left = most
+    left = MAX_STREAM_BYTES
     async for chunk in response.content.iter_any():
         left -= len(chunk)
         if left < 0:

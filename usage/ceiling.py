@@ -45,8 +45,14 @@ def _tier(body: Any) -> str:
 
 
 def _largest(configs: list[Any], names: tuple[str, ...]) -> int:
-    found = [config.get(name) for config in configs if isinstance(config, dict) for name in names]
-    return max((number for number in found if type(number) is int and number > 0), default=0)
+    largest = 0
+    for config in configs:
+        if isinstance(config, dict):
+            for name in names:
+                number = config.get(name)
+                if type(number) is int and number > largest:
+                    largest = number
+    return largest
 
 
 def _input(body: Any) -> tuple[int, bool]:
@@ -55,23 +61,20 @@ def _input(body: Any) -> tuple[int, bool]:
     todo = [body]
     while todo:
         value = todo.pop()
-        if isinstance(value, dict):
+        if isinstance(value, str):
+            size = len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+            tokens += -(-size // BYTES_PER_TOKEN)
+        elif isinstance(value, dict):
             tokens += TOKENS_PER_ENTRY
-            todo += _said(value)
-            tokens += TOKENS_PER_IMAGE if _is_file(value) else 0
+            if _is_file(value):
+                tokens += TOKENS_PER_IMAGE
+            else:  # a model reads names of fields too: a tool's schema has them
+                todo += value.keys()
+                todo += value.values()
             for_an_hour = for_an_hour or value.get("ttl") == "1h"
         elif isinstance(value, list | tuple):
             todo += value
-        elif isinstance(value, str):
-            tokens += -(-len(value.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
     return tokens, for_an_hour
-
-
-def _said(value: dict[str, Any]) -> list[Any]:
-    """What of an object a model reads: names of fields (a tool's schema has them) and values."""
-    if _is_file(value):
-        return []
-    return [*value.keys(), *value.values()]
 
 
 def _is_file(value: dict[str, Any]) -> bool:

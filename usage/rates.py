@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 from credentials.limits import Demand, Place, Standing, buckets
 
@@ -30,8 +32,7 @@ class Limits:
     concurrent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
+class Remaining(NamedTuple):
     """What a caller may know: of `limit` a minute so many are left; full again in seconds."""
 
     kind: str
@@ -83,9 +84,7 @@ class Hold:
 def take(call_id: object, holders: Mapping[str, Any], tokens: int) -> Hold:
     """Lets a call in that puts `tokens` into the model. `holders` are ids by kind (user,
     access token, credential). Raises LimitReached; nothing is taken then."""
-    places, calls, per_tokens = _plan(
-        *((kind, pk, limits_of(kind)) for kind, pk in holders.items() if pk is not None)
-    )
+    places, calls, per_tokens = _plan(*holders.items())
     demands = calls
     if per_tokens:  # what never fits waits for a full bucket
         demands += tuple(replace(one, cost=min(tokens, one.capacity)) for one in per_tokens)
@@ -106,10 +105,13 @@ Plan = tuple[tuple[Place, ...], tuple[Demand, ...], tuple[Demand, ...]]
 
 
 @lru_cache(4096)
-def _plan(*holders: tuple[str, Any, Limits]) -> Plan:
+def _plan(*holders: tuple[str, Any]) -> Plan:
     """Places, and demands of calls and of tokens, of those holders that have such limits."""
     places, calls, tokens = [], [], []
-    for kind, pk, limit in holders:
+    for kind, pk in holders:
+        limit = limits_of(kind)
+        if pk is None:
+            continue
         if limit.concurrent:
             places.append(Place(f"concurrent:{kind}:{pk}", limit.concurrent))
         if limit.calls:
@@ -117,6 +119,11 @@ def _plan(*holders: tuple[str, Any, Limits]) -> Plan:
         if limit.tokens:
             tokens.append(Demand(f"tokens:{kind}:{pk}", limit.tokens, MINUTE))
     return tuple(places), tuple(calls), tuple(tokens)
+
+
+@receiver(setting_changed)
+def _plan_anew(**kwargs: Any) -> None:
+    _plan.cache_clear()
 
 
 def limits_of(holder: str) -> Limits:
@@ -136,15 +143,13 @@ def _told(key: str) -> tuple[str, str, int]:
 
 def _remaining(demands: tuple[Demand, ...], standings: list[Standing]) -> Iterator[Remaining]:
     """For calls and for tokens the limit that is nearest to being reached."""
-    for kind in ("calls", "tokens"):
-        left = [
-            (_left(demand, standing), demand.capacity, standing.full_in)
-            for demand, standing in zip(demands, standings, strict=True)
-            if _kind(demand) == kind
-        ]
-        if left:
-            fewest, limit, full_in = min(left)
-            yield Remaining(kind, limit, fewest, full_in)
+    fewest: dict[str, tuple[int, int, float]] = {}
+    for demand, standing in zip(demands, standings, strict=True):
+        kind = _kind(demand)
+        left = (_left(demand, standing), demand.capacity, standing.full_in)
+        fewest[kind] = min(fewest.get(kind, left), left)
+    for kind, (number, limit, full_in) in fewest.items():
+        yield Remaining(kind, limit, number, full_in)
 
 
 def _left(demand: Demand, standing: Standing) -> int:

@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-call_settled = Signal()
+call_settled = Signal(use_caching=True)
 call_refused = Signal()
 metrics_read = Signal()

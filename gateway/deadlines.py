@@ -1,0 +1,121 @@
+"""Timeouts by one clock that all calls of an event loop share.
+
+asyncio makes a timer for each timeout and takes it away again. A call needs four, and nearly none
+of them ever goes off: here they are looked at together, every TICK_SECONDS, so that one may come
+so much later than was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+TICK_SECONDS = 0.05
+
+
+class Alarm:
+    """Within its `with`, rings once when `at` has come: a reading of `monotonic`, or None for
+    never. It may be set anew at any time."""
+
+    __slots__ = ("_clock", "_ring", "at")
+
+    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
+        self.at: float | None = monotonic() + seconds
+        self._ring = ring
+
+    def __enter__(self) -> Self:
+        self._clock = _clock()
+        self._clock.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._clock.alarms.discard(self)
+
+    def ring(self) -> None:
+        self.at = None
+        self._ring()
+
+
+class Deadline(Alarm):
+    """As `asyncio.timeout`: when the time has come, or somebody rings, what is done within the
+    `with` is cancelled, and TimeoutError raised at its end."""
+
+    __slots__ = ("_cancelling", "_task", "expired")
+
+    def __init__(self, seconds: float | None) -> None:
+        self.at = None if seconds is None else monotonic() + seconds
+        self.expired = False
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._clock.alarms.discard(self)
+        if not self.expired:
+            return
+        # Somebody else may have cancelled the task too; then it is to end.
+        was_alone = self._task.uncancel() <= self._cancelling
+        if was_alone and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def ring(self) -> None:
+        if not self.expired:
+            self.at, self.expired = None, True
+            self._task.cancel()
+
+
+class _Clock:
+    """One event loop's. It stands still while nobody waits."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.alarms: set[Alarm] = set()
+        self._runs = False
+
+    def add(self, alarm: Alarm) -> None:
+        self.alarms.add(alarm)
+        if not self._runs:
+            self._runs = True
+            self.loop.call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        now = monotonic()
+        for alarm in [one for one in self.alarms if one.at is not None and one.at <= now]:
+            alarm.ring()
+        self._runs = bool(self.alarms)
+        if self._runs:
+            self.loop.call_later(TICK_SECONDS, self._tick)
+
+
+class _Here(threading.local):
+    """A thread runs one loop at a time."""
+
+    clock: _Clock | None = None
+
+
+_here = _Here()
+
+
+def _clock() -> _Clock:
+    loop = asyncio.get_running_loop()
+    clock = _here.clock
+    if clock is None or clock.loop is not loop:
+        clock = _here.clock = _Clock(loop)
+    return clock
