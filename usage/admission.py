@@ -86,6 +86,7 @@ class TooManyAtOnce(TooManyCalls):
     code = "too_many_at_once"
 
 
+_NONE = Usage()
 TOO_MANY = {"calls": TooManyCalls, "tokens": TooManyTokens, "concurrent": TooManyAtOnce}
 
 
@@ -124,17 +125,16 @@ def admit_at_once(call: OpenCall, most: Usage | None) -> bool:
     Raises a NotAdmitted too."""
     if not isinstance(buckets(), LocalBuckets):
         return False
-    with _telling():
+    try:
         held = () if most is None else _held(call, most)
         if held is None:
             return False
-        try:
-            call.hold = _hold(call, most or Usage())
-        except NotAdmitted:
-            leases.give_back(held, used=False)
-            raise
-        call.held = held
-        return True
+        call.hold = _hold(call, most or _NONE, held)
+    except NotAdmitted as error:
+        _tell(error)
+        raise
+    call.held = held
+    return True
 
 
 def _held(call: OpenCall, most: Usage) -> tuple[leases.Held, ...] | None:
@@ -146,8 +146,10 @@ def _held(call: OpenCall, most: Usage) -> tuple[leases.Held, ...] | None:
     entered = known_overrides()
     if entered is None or not price_lists.is_read():
         return None
-    with _naming(call):
+    try:
         return leases.take(_intent(call, most, entered), budgets)
+    except NoPrice as refusal:
+        raise _unknown(call, refusal) from None
 
 
 def make_room(call: OpenCall, most: Usage) -> None:
@@ -207,8 +209,12 @@ def _telling() -> Iterator[None]:
     try:
         yield
     except NotAdmitted as error:
-        call_refused.send_robust(OpenCall, error=error)
+        _tell(error)
         raise
+
+
+def _tell(error: NotAdmitted) -> None:
+    call_refused.send_robust(OpenCall, error=error)
 
 
 @contextmanager
@@ -221,7 +227,8 @@ def _giving_back(call: OpenCall) -> Iterator[None]:
         raise
 
 
-def _hold(call: OpenCall, most: Usage) -> Hold:
+def _hold(call: OpenCall, most: Usage, held: tuple[leases.Held, ...] = ()) -> Hold:
+    """What the call takes of its rate limits. Where one is reached, `held` is given back too."""
     holders = {
         "user": call.caller.user_id,
         "access token": call.caller.access_token_id,
@@ -230,6 +237,7 @@ def _hold(call: OpenCall, most: Usage) -> Hold:
     try:
         return take(call.id, holders, most.input_tokens)
     except LimitReached as reached:
+        leases.give_back(held, used=False)
         raise TOO_MANY[reached.kind](reached) from None
 
 
@@ -252,7 +260,11 @@ def _naming(call: OpenCall) -> Iterator[None]:
     except NoRoom as refusal:
         raise _spent(refusal.budget, refusal.units) from None
     except NoPrice as refusal:
-        raise PriceUnknown(None, name=refusal.budget.name, model=call.payer.model) from None
+        raise _unknown(call, refusal) from None
+
+
+def _unknown(call: OpenCall, refusal: NoPrice) -> PriceUnknown:
+    return PriceUnknown(None, name=refusal.budget.name, model=call.payer.model)
 
 
 def _parties(call: OpenCall) -> Parties:

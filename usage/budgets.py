@@ -8,7 +8,6 @@ so that no two wait for each other.
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -126,11 +125,7 @@ def _count(budget: Budget, now: datetime) -> None:
 
 
 def _scope(budget: Budget) -> dict[str, Any]:
-    return {name: pk for name, pk in _parties(budget).items() if pk is not None}
-
-
-def _parties(row: Budget | UsageRecord) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ("user_id", "access_token_id", "credential_id")}
+    return {name: pk for name, pk in parties_of(budget)._asdict().items() if pk is not None}
 
 
 def _sum(budget: Budget, rows: UsageQuerySet) -> int:
@@ -160,21 +155,16 @@ def charge(record: UsageRecord) -> None:
         budget.save(update_fields=COUNTERS)
 
 
-def sums(records: Iterable[UsageRecord]) -> dict[uuid.UUID, int]:
-    """What these ledger rows count in each budget, in the order of the budgets' keys."""
-    found: dict[uuid.UUID, int] = defaultdict(int)
-    for record in records:
-        for budget in over(record):
-            found[budget.pk] += budget.units_of(record)
-    return dict(sorted(found.items()))
-
-
 def over(row: UsageRecord | Parties) -> tuple[Budget, ...]:
     """The budgets that a call counts in, as they were within the last second: their limits and
     counters may have changed. Uses the database where nothing is remembered."""
-    parties = row if isinstance(row, Parties) else Parties(**_parties(row))
+    parties = row if isinstance(row, Parties) else parties_of(row)
     found = known_over(parties)
     return read_over(parties) if found is None else found
+
+
+def parties_of(row: Budget | UsageRecord) -> Parties:
+    return Parties(row.user_id, row.access_token_id, row.credential_id)
 
 
 def read_over(parties: Parties) -> tuple[Budget, ...]:

@@ -13,6 +13,7 @@ import queue
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,7 +22,7 @@ from django.db import DatabaseError, IntegrityError, connections
 from usage import leases
 from usage.ledger import Closed
 from usage.models import UsageRecord
-from usage.posting import announce, post
+from usage.posting import announce, make_ahead, write
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class GroupCommit:
         """The call's row, once it is durable; it is written too if nobody waits any more. The
         future raises what the database raises."""
         future: asyncio.Future[UsageRecord] = asyncio.get_running_loop().create_future()
+        with suppress(Exception):  # the thread meets it again, and tells who waits
+            make_ahead(entry)
         self._queue.put(Waiting(entry, future))
         self.wake()
         return future
@@ -126,7 +129,7 @@ def _answers(batch: Sequence[Waiting]) -> list[Answer]:
     """If the rows can't be written together, each gets a try of its own: one that is wrong must
     not take the others with it. Whatever goes wrong is told to who waits, and nobody waits on."""
     try:
-        return list(zip(batch, post([one.entry for one in batch]), strict=True)) if batch else []
+        return list(zip(batch, write([one.entry for one in batch]), strict=True)) if batch else []
     except Exception:
         connections.close_all()
         return [(one, _alone(one.entry)) for one in batch]
@@ -134,7 +137,7 @@ def _answers(batch: Sequence[Waiting]) -> list[Answer]:
 
 def _alone(entry: Closed) -> UsageRecord | Exception:
     try:
-        return post([entry])[0]
+        return write([entry])[0]
     except IntegrityError:
         return _what_can_be_written(entry)
     except Exception as error:
@@ -147,10 +150,10 @@ def _what_can_be_written(entry: Closed) -> UsageRecord | Exception:
     earlier calls don't."""
     try:
         if there := UsageRecord.objects.filter(pk=entry.call.id).first():
-            announce(entry, there)
             return there
         entry.call.forget_the_deleted()
-        return post([entry])[0]
+        entry.made = None
+        return write([entry])[0]
     except Exception as error:
         return _lost(error)
 
@@ -162,25 +165,33 @@ def _lost(error: Exception) -> Exception:
 
 
 def _deliver(answers: Sequence[Answer]) -> None:
-    """One hand-over to each event loop, however many wait on it."""
+    """One hand-over to each event loop, however many wait on it. Who wants to know of a call is
+    told there too, before who waits for it: this thread has rows to write."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
     for answer in answers:
         by_loop[answer[0].row.get_loop()].append(answer)
     for loop, ready in by_loop.items():
         try:
             loop.call_soon_threadsafe(_resolve, ready)
-        except RuntimeError:
-            continue  # the loop is closed: nobody waits
+        except RuntimeError:  # the loop is closed: nobody waits
+            for waiting, record in ready:
+                _tell(waiting, record)
 
 
 def _resolve(answers: Sequence[Answer]) -> None:
     for waiting, answer in answers:
+        _tell(waiting, answer)
         if waiting.row.cancelled():
             continue
         if isinstance(answer, Exception):
             waiting.row.set_exception(answer)
         else:
             waiting.row.set_result(answer)
+
+
+def _tell(waiting: Waiting, answer: UsageRecord | Exception) -> None:
+    if not isinstance(answer, Exception):
+        announce(waiting.entry, answer)
 
 
 @cache

@@ -58,18 +58,19 @@ _leases: dict[uuid.UUID, Lease] = {}
 def take(intent: Intent, budgets: Sequence[Budget]) -> tuple[Held, ...] | None:
     """The most that a call can cost, out of the leases on all of `budgets`; None if one of them
     has no room for it, or there is none. Raises NoPrice."""
-    held = tuple((budget.pk, _units(intent, budget)) for budget in budgets)
+    held = [(budget.pk, _units(intent, budget)) for budget in budgets]
     now = time.monotonic()
     with _lock:
-        leases = [_leases.get(pk) for pk, _ in held]
-        for lease, (_, units) in zip(leases, held, strict=True):
+        leases = []
+        for pk, units in held:
+            lease = _leases.get(pk)
             if lease is None or lease.frozen or lease.units - lease.out - lease.used < units:
                 return None
-        for lease, (_, units) in zip(leases, held, strict=True):
-            assert lease is not None
+            leases.append((lease, units))
+        for lease, units in leases:
             lease.out += units
             lease.taken_at = now
-    return held
+    return tuple(held)
 
 
 def _units(intent: Intent, budget: Budget) -> int:

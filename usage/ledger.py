@@ -17,7 +17,7 @@ from credentials.models import AccessToken, LLMCredential
 from providers.vocabulary import Usage
 from usage.leases import Held
 from usage.models import Status, Surface, UsageRecord, UsageSource
-from usage.posting import post
+from usage.posting import Made, post
 from usage.prices import FREE, Price, price_of
 from usage.rates import Hold
 
@@ -178,13 +178,15 @@ class Outcome:
     is_free: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Closed:
-    """A call that is over and has no row yet. `end` is a reading of `perf_counter`."""
+    """A call that is over and has no row yet. `end` is a reading of `perf_counter`. `made` is
+    what `usage.posting` has made of it ahead of writing it."""
 
     call: OpenCall
     outcome: Outcome
     end: float
+    made: Made | None = None
 
     def lag(self) -> float:
         """Seconds since the end of the call."""

@@ -1,5 +1,6 @@
 """What happens to calls, for whoever counts or reports them. Sent robustly: a receiver that fails
-is logged and never keeps a call from its row.
+is logged and never keeps a call from its row. They may be sent on an event loop: receivers don't
+use the database.
 
 `call_settled`: `record` (UsageRecord, durable), `operation` (chat, embeddings, count_tokens,
 list_models), `lag` (seconds from the call's end to its row).

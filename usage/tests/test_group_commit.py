@@ -16,7 +16,7 @@ from usage.admission import admit_at_once, make_room
 from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
 from usage.models import Budget, Status, UsageRecord, UsageSource
-from usage.posting import post
+from usage.posting import write
 from usage.tests.test_budgets import MOST, MOST_NANO, opened
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
@@ -79,9 +79,9 @@ def test_a_row_that_can_not_be_written_takes_no_other_with_it(
     def broken(entries: Any) -> Any:
         if any(entry.call is calls[1] for entry in entries):
             raise OperationalError("the disk is full")
-        return post(entries)
+        return write(entries)
 
-    monkeypatch.setattr(module, "post", broken)
+    monkeypatch.setattr(module, "write", broken)
     one, two, three = written(*map(closed, calls))
     assert (one.id, three.id) == (calls[0].id, calls[2].id)
     assert isinstance(two, OperationalError)
