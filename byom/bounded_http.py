@@ -22,13 +22,15 @@ class HeadTooLarge(Exception):
 class BoundedHttp(HttpToolsProtocol):
     """Hangs up where a head is larger than MAX_HEAD_BYTES or takes longer than HEAD_SECONDS."""
 
-    _waits: asyncio.TimerHandle | None = None  # set while a head is being read
-    _received = 0  # bytes since that head began, in whole reads
+    _in_head = False
+    _waits: asyncio.TimerHandle | None = None  # for the rest of a head: most come in one read
+    _received = 0  # bytes since a head began, in whole reads
     _in_headers = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._begin()
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
@@ -36,13 +38,15 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._waits is not None:
+        if self._in_head:
+            self._wait()
             self._received += len(data)
             if self._received > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
-        self._begin()
+        if not self._in_head:
+            self._begin()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -56,11 +60,15 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _begin(self) -> None:
+        self._in_head = True
+        self._received = self._in_headers = 0
+
+    def _wait(self) -> None:
         if self._waits is None:
-            self._received = self._in_headers = 0
             self._waits = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _end(self) -> None:
+        self._in_head = False
         if self._waits is not None:
             self._waits.cancel()
             self._waits = None
