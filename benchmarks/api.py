@@ -40,7 +40,8 @@ class BenchmarkRunViewSet(
     required_scopes: ClassVar = {"read": Scope.BENCHMARKS, "write": Scope.BENCHMARKS}
 
     def get_queryset(self) -> QuerySet[BenchmarkRun]:
-        return BenchmarkRun.objects.owned_by(self.request.user)
+        own = BenchmarkRun.objects.owned_by(self.request.user)
+        return own.light() if self.action == "list" else own
 
     def get_serializer_class(self) -> type[BaseSerializer[BenchmarkRun]]:
         return RunListSerializer if self.action == "list" else RunSerializer
@@ -70,6 +71,11 @@ class BenchmarkRunViewSet(
             "skipped": dict(ready.keys.skipped),
         }
         return Response(body)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """With its calls; what they cost stays in the ledger. Raises UnderWay."""
+        store.delete(self.get_object().pk)
+        return Response(status=204)
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:

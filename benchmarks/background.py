@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from benchmarks import store
@@ -45,7 +45,7 @@ def _waiting(now: datetime) -> list[BenchmarkRun]:
     shards = BenchmarkShard.objects.free(now)
     rows = BenchmarkRun.objects.under_way().filter(in_background=True, shards__in=shards)
     told_long_ago = Q(enqueued_at=None) | Q(enqueued_at__lt=now - AGAIN_AFTER)
-    return list(rows.filter(told_long_ago).distinct().defer("summary", "verdicts"))
+    return list(rows.filter(told_long_ago).distinct().light())
 
 
 def _again(run: BenchmarkRun) -> bool:
@@ -64,17 +64,7 @@ def _abandoned(now: datetime) -> list[uuid.UUID]:
 
 
 def _interrupt(run_id: uuid.UUID) -> bool:
-    now = timezone.now()
-    ended = (
-        BenchmarkShard.objects.lost(now)
-        .filter(run_id=run_id)
-        .update(
-            ended_at=now,
-            ended_as=RunStatus.INTERRUPTED,
-            error=LOST,
-            spent=F("spent") + F("reserved"),
-            reserved=0,
-        )
-    )
+    lost = BenchmarkShard.objects.lost(timezone.now()).filter(run_id=run_id)
+    ended = lost.give_up(RunStatus.INTERRUPTED, LOST)
     store.finish(run_id)
     return bool(ended)

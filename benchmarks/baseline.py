@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.db.models import F
+
 from benchmarks.models import BenchmarkRun
 from benchmarks.plan import Contender
 
 Row = Mapping[str, Any]
-Values = Mapping[tuple[Contender, str, str], list[float]]
-"""By contender, prompt and metric: those of the calls that succeeded and are no warm-ups."""
+Question = tuple[str, int]
+"""A prompt, and how many calls were made at a time: only the same compares."""
+Values = Mapping[tuple[Contender, Question, str], list[float]]
+"""By contender, question and metric: those of the calls that succeeded and are no warm-ups."""
 
 LEAST_VALUE = 1e-9  # free calls: ratios need more than 0
 FIELDS = ("latency_ms", "ttft_ms", "cost_usd")
@@ -47,7 +51,8 @@ def _of_run(run_id: uuid.UUID, owner_id: Any) -> Baseline:
     if run is None:
         raise BadBaseline(f"There is no run {run_id} whose keys were those of this run.")
     rows = run.samples.filter(is_cold=False, status="ok")
-    return Baseline(str(run_id), _values(rows.values("provider", "model", "prompt", *FIELDS)))
+    found = rows.values("provider", "model", "prompt", *FIELDS, concurrency=F("level"))
+    return Baseline(str(run_id), _values(found))
 
 
 def _of_file(path: Path) -> Baseline:
@@ -63,13 +68,14 @@ def _of_file(path: Path) -> Baseline:
         raise BadBaseline(f"{path} holds no results of a benchmark.") from None
 
 
-def _values(rows: Iterable[Row]) -> dict[tuple[Contender, str, str], list[float]]:
-    values: dict[tuple[Contender, str, str], list[float]] = {}
+def _values(rows: Iterable[Row]) -> Values:
+    values: dict[tuple[Contender, Question, str], list[float]] = {}
     for row in rows:
         for field in FIELDS:
             value = row[field]
             if value is not None:
                 number = max(float(value), LEAST_VALUE)
                 contender = Contender(row["provider"], row["model"])
-                values.setdefault((contender, row["prompt"], field), []).append(number)
+                question = (row["prompt"], row.get("concurrency", 1))
+                values.setdefault((contender, question, field), []).append(number)
     return values

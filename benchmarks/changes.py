@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 
-from benchmarks.baseline import Values
+from benchmarks.baseline import Question, Values
 from benchmarks.plan import Contender
 from benchmarks.run import Run
 from benchmarks.statistics import holm
@@ -41,18 +41,16 @@ def changes(run: Run) -> list[Changed]:
     an earlier run to compare with."""
     if run.baseline is None:
         return []
-    prompts = [prompt.name for prompt in run.plan.prompts]
-    return between(_values(run), run.baseline.values, run.contenders, prompts)
+    return between(_values(run), run.baseline.values, run.contenders)
 
 
-def between(
-    now: Values, before: Values, contenders: Iterable[Contender], prompts: Iterable[str]
-) -> list[Changed]:
+def between(now: Values, before: Values, contenders: Iterable[Contender]) -> list[Changed]:
     """The same of values. What came before is looked up by provider and model, whichever key it
     was measured with."""
-    asked = list(prompts)
+    questions = list(dict.fromkeys(question for _, question, _ in now))
     found = [
-        _changed(now, before, metric, one, asked) for metric, one in product(METRICS, contenders)
+        _changed(now, before, metric, one, questions)
+        for metric, one in product(METRICS, contenders)
     ]
     tested = [one.change for one in found if one.change]
     corrected = iter(holm([change.p_value for change in tested]))
@@ -63,14 +61,18 @@ def between(
 
 
 def _changed(
-    now: Values, before: Values, metric: Metric, contender: Contender, prompts: Iterable[str]
+    now: Values,
+    before: Values,
+    metric: Metric,
+    contender: Contender,
+    questions: Iterable[Question],
 ) -> Changed:
     keyless = Contender(contender.provider, contender.model)
     strata = [
         (own, other)
-        for prompt in prompts
-        if (own := now.get((contender, prompt, metric.field)))
-        if (other := before.get((keyless, prompt, metric.field)))
+        for question in questions
+        if (own := now.get((contender, question, metric.field)))
+        if (other := before.get((keyless, question, metric.field)))
     ]
     calls, earlier = sum(len(own) for own, _ in strata), sum(len(other) for _, other in strata)
     enough = min(calls, earlier) >= FEWEST_CALLS
@@ -78,10 +80,11 @@ def _changed(
 
 
 def _values(run: Run) -> Values:
-    found: dict[tuple[Contender, str, str], list[float]] = {}
+    found: dict[tuple[Contender, Question, str], list[float]] = {}
     for sample, metric in product(run.measured, METRICS):
         value = metric.value(sample)
         if sample.ok and value is not None and value > 0:
-            key = (sample.step.contender, sample.step.prompt.name, metric.field)
+            question = (sample.step.prompt.name, sample.step.level)
+            key = (sample.step.contender, question, metric.field)
             found.setdefault(key, []).append(value)
     return found

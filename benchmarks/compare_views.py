@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from benchmarks.baseline import FIELDS, LEAST_VALUE, Values
+from benchmarks.baseline import FIELDS, LEAST_VALUE, Question, Values
 from benchmarks.changes import Changed, between
 from benchmarks.models import BenchmarkRun
 from benchmarks.plan import Contender
@@ -56,7 +56,7 @@ class Side:
 def compare(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     own = BenchmarkRun.objects.owned_by(request.user)
     run = get_object_or_404(own, pk=pk)
-    others = own.exclude(pk=pk).exclude(done=0).defer("summary", "verdicts", "environment")
+    others = own.exclude(pk=pk).exclude(done=0).light()
     context: dict[str, Any] = {"run": run, "others": others[:SHOWN]}
     if asked := request.GET.get("with"):
         before = get_object_or_404(own, pk=_uuid(asked))
@@ -72,18 +72,19 @@ def _uuid(text: str) -> uuid.UUID:
 
 
 def _sides(run: BenchmarkRun, before: BenchmarkRun) -> list[Side]:
-    """One for each model that both have measured, with the same prompts."""
+    """One for each model that both have measured, with the same prompts and as many calls at a
+    time."""
     taken, taken_before = calls_of(run), calls_of(before)
     now, then = _values(taken), _values(taken_before)
     both = [key for key in now if key in then]
     contenders = list(dict.fromkeys(contender for contender, _, _ in both))
-    prompts = list(dict.fromkeys(prompt for _, prompt, _ in both))
-    changed = between(now, then, contenders, prompts)
-    calls = [_by_model(some, prompts) for some in (taken_before, taken)]
+    questions = list(dict.fromkeys(question for _, question, _ in both))
+    changed = between(now, then, contenders)
+    calls = [_by_model(some, questions) for some in (taken_before, taken)]
     return [
         Side(
             name=f"{registry.label(one.provider)} {one.model}",
-            lines=[_line(c, now, then, prompts) for c in changed if c.contender == one],
+            lines=[_line(c, now, then, questions) for c in changed if c.contender == one],
             figure=cumulative(
                 {"Earlier run": calls[0][one], "This run": calls[1][one]}, "latency_ms"
             ),
@@ -94,26 +95,26 @@ def _sides(run: BenchmarkRun, before: BenchmarkRun) -> list[Side]:
 
 def _values(calls: Iterable[Call]) -> Values:
     """As `baseline.load` has them, of calls that have been read already."""
-    found: dict[tuple[Contender, str], list[Call]] = {}
+    found: dict[tuple[Contender, Question], list[Call]] = {}
     for model, taken in _by_model(calls).items():
         for call in taken:
             if call.ok:
-                found.setdefault((model, call.prompt), []).append(call)
+                found.setdefault((model, (call.prompt, call.level)), []).append(call)
     return {
-        (model, prompt, field): values
-        for (model, prompt), taken in found.items()
+        (model, question, field): values
+        for (model, question), taken in found.items()
         for field in FIELDS
         if (values := [max(v, LEAST_VALUE) for c in taken if (v := getattr(c, field)) is not None])
     }
 
 
 def _by_model(
-    calls: Iterable[Call], prompts: Collection[str] | None = None
+    calls: Iterable[Call], questions: Collection[Question] | None = None
 ) -> dict[Contender, list[Call]]:
-    """Whichever key they were made with, of all prompts or of those."""
+    """Whichever key they were made with, of all questions or of those."""
     by_key: dict[Contender, list[Call]] = {}
     for call in calls:
-        if prompts is None or call.prompt in prompts:
+        if questions is None or (call.prompt, call.level) in questions:
             by_key.setdefault(call.contender, []).append(call)
     found: dict[Contender, list[Call]] = {}
     for own, taken in by_key.items():
@@ -121,12 +122,12 @@ def _by_model(
     return found
 
 
-def _line(one: Changed, now: Values, then: Values, prompts: list[str]) -> Line:
+def _line(one: Changed, now: Values, then: Values, questions: list[Question]) -> Line:
     change = one.change
     return Line(
         metric=one.metric.label,
-        before=_shown(one, then, prompts),
-        now=_shown(one, now, prompts),
+        before=_shown(one, then, questions),
+        now=_shown(one, now, questions),
         sentence=_sentence(one),
         evidence=f"×{change.ratio:.2f}, {_p_value(change.p_value)}, effect {change.effect:+.2f}"
         if change
@@ -137,9 +138,9 @@ def _line(one: Changed, now: Values, then: Values, prompts: list[str]) -> Line:
     )
 
 
-def _shown(one: Changed, values: Values, prompts: list[str]) -> str:
-    """The median over those prompts."""
-    found = [v for p in prompts for v in values.get((one.contender, p, one.metric.field), ())]
+def _shown(one: Changed, values: Values, questions: list[Question]) -> str:
+    """The median over those questions."""
+    found = [v for q in questions for v in values.get((one.contender, q, one.metric.field), ())]
     if not found:
         return "–"
     if one.metric.field == "cost_usd":

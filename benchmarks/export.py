@@ -29,8 +29,12 @@ class Format:
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerows([safe(row[column]) for column in COLUMNS] for row in rows)
+    csv.writer(text).writerows([_cell(row[column]) for column in COLUMNS] for row in rows)
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return safe("; ".join(value) if isinstance(value, list) else value)
 
 
 def _jsonl(rows: Sequence[dict[str, Any]]) -> str:

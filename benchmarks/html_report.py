@@ -28,7 +28,7 @@ class Section:
 
     prefix: str
     title: str
-    rows: list[pages.Row]
+    sheet: pages.Sheet
     figures: list[Figure]
 
 
@@ -37,6 +37,7 @@ def html_report(run: BenchmarkRun) -> str:
         "run": run,
         "style": STYLE.read_text("utf-8"),
         "facts": pages.facts(run),
+        "exactness": pages.exactness(run),
         "judgements": pages.judgements(run),
         "sections": list(_sections(run, calls_of(run))),
     }
@@ -46,12 +47,12 @@ def html_report(run: BenchmarkRun) -> str:
 def _sections(run: BenchmarkRun, calls: list[Call]) -> Iterator[Section]:
     prompts = pages.prompts(run)
     drawn = figures(pages.by_name(run, calls))
-    yield Section("all-", "All prompts", pages.rows(run, None), drawn)
+    yield Section("all-", "All prompts", pages.sheet(run, None), drawn)
     if len(prompts) > 1:
         for number, prompt in enumerate(prompts, 1):
             own = [call for call in calls if call.prompt == prompt]
             shown = figures(pages.by_name(run, own))
-            yield Section(f"p{number}-", prompt, pages.rows(run, prompt), shown)
+            yield Section(f"p{number}-", prompt, pages.sheet(run, prompt), shown)
 
 
 def file_name(run: BenchmarkRun, ending: str) -> str:

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 LOST_AFTER = timedelta(seconds=30)  # without a heartbeat, which a shard gives every second
+MOST_ATTEMPTS = 3  # to carry out a shard without a single call that was written down
 
 
 class RunStatus(models.TextChoices):
@@ -53,10 +54,15 @@ class BenchmarkRunQuerySet(models.QuerySet["BenchmarkRun"]):
     def under_way(self) -> Self:
         return self.filter(status__in=UNDER_WAY)
 
+    def light(self) -> Self:
+        """Without what they came to, for lists."""
+        return self.defer("summary", "sweep", "verdicts", "environment")
+
 
 class BenchmarkRun(models.Model):
-    """`plan`, `summary`, `verdicts` and `environment` are as in the JSON file of results, whose
-    fields docs/reference/benchmark-json.md describes; the last three are written at the end.
+    """`plan`, `summary`, `sweep`, `verdicts`, `harness_error` and `environment` are as in the JSON
+    file of results, whose fields docs/reference/benchmark-json.md describes; all but the first are
+    written at the end.
 
     `done` of `total` calls have their row. `error` is a sentence, for people, about why it ended
     early. `refused` is why a contender had to be left out, by its place in the plan.
@@ -80,7 +86,9 @@ class BenchmarkRun(models.Model):
     refused = models.JSONField(default=dict)
     environment = models.JSONField(default=dict)
     summary = models.JSONField(default=list)
+    sweep = models.JSONField(default=list)
     verdicts = models.JSONField(default=list)
+    harness_error = models.JSONField(null=True)
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
@@ -129,15 +137,27 @@ class BenchmarkShardQuerySet(models.QuerySet["BenchmarkShard"]):
         """To be carried out: not yet begun, or lost."""
         return self.open().filter(claim=None) | self.lost(now)
 
+    def give_up(self, status: RunStatus, error: str) -> int:
+        """Ends them unfinished. Calls that were under way may have been charged for."""
+        return self.update(
+            ended_at=timezone.now(),
+            ended_as=status,
+            error=error,
+            spent=models.F("spent") + models.F("reserved"),
+            reserved=0,
+        )
+
 
 class BenchmarkShard(models.Model):
     """A share of a run's calls. Who carries it out holds it by `claim` for as long as it gives
-    heartbeats. Money is in billionths of a dollar: `reserved` is set aside for calls under way."""
+    heartbeats; `attempts` counts who did since the last call that was written down. Money is in
+    billionths of a dollar: `reserved` is set aside for calls under way."""
 
     run = models.ForeignKey(BenchmarkRun, on_delete=models.CASCADE, related_name="shards")
     number = models.PositiveSmallIntegerField()
     claim = models.UUIDField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
     ended_at = models.DateTimeField(null=True)
     ended_as = models.CharField(max_length=16, choices=RunStatus, blank=True)
     error = models.TextField(blank=True)

@@ -23,9 +23,15 @@ SENTENCES = {
 }
 
 
+TOKENS_APART = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender's figures; times in milliseconds, None where too few calls have them."""
+    """One contender's figures; times in milliseconds, None where too few calls have them. Times
+    and costs are those of the calls that succeeded. `within` is the share of all calls that were
+    quick enough, `passed` of `checked` answers were right. `told` is the share of the tokens that
+    we count in its texts which were reported, where the two are far apart."""
 
     contender: str
     calls: int
@@ -34,6 +40,38 @@ class Row:
     p95: float | None
     first: float | None
     cost_per_1000: Decimal | None
+    within: float | None
+    checked: int
+    passed: int
+    cost_per_passed: Decimal | None
+    told: float | None
+
+    @property
+    def failed_share(self) -> str:
+        return f"{self.failed / self.calls:.0%}" if self.calls else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The figures of one prompt, or of all, and which columns there is something to say in."""
+
+    rows: list[Row]
+
+    @property
+    def limited(self) -> bool:
+        return any(row.within is not None for row in self.rows)
+
+    @property
+    def checked(self) -> bool:
+        return any(row.checked for row in self.rows)
+
+    @property
+    def failed(self) -> bool:
+        return any(row.failed for row in self.rows)
+
+    @property
+    def told(self) -> list[Row]:
+        return [row for row in self.rows if row.told is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +83,7 @@ class Judgement:
     is_certain: bool
     ratio: str
     pairs: int
+    unmatched: int
 
 
 Name = Callable[[Mapping[str, Any]], str]
@@ -66,14 +105,14 @@ def naming(plan: Mapping[str, Any]) -> Name:
     return name
 
 
-def rows(run: BenchmarkRun, prompt: str | None) -> list[Row]:
+def sheet(run: BenchmarkRun, prompt: str | None) -> Sheet:
     """Each contender's figures for that prompt, or for all prompts together."""
     name = naming(run.plan)
-    return [_row(entry, name) for entry in run.summary if entry["prompt"] == prompt]
+    return Sheet([_row(entry, name) for entry in run.summary if entry["prompt"] == prompt])
 
 
 def _row(entry: Mapping[str, Any], name: Name) -> Row:
-    cost = entry["cost_per_1000_usd"]
+    told = entry.get("tokens_told")
     return Row(
         contender=name(entry),
         calls=entry["calls"],
@@ -81,8 +120,17 @@ def _row(entry: Mapping[str, Any], name: Name) -> Row:
         p50=_percentile(entry["latency_ms"], "p50"),
         p95=_percentile(entry["latency_ms"], "p95"),
         first=_percentile(entry["ttft_ms"], "p50"),
-        cost_per_1000=None if cost is None else Decimal(cost),
+        cost_per_1000=_decimal(entry["cost_per_1000_usd"]),
+        within=entry.get("goodput"),
+        checked=entry.get("checked", 0),
+        passed=entry.get("passed") or 0,
+        cost_per_passed=_decimal(entry.get("cost_per_passed_usd")),
+        told=told if told is not None and abs(told - 1) > TOKENS_APART else None,
     )
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _percentile(found: Mapping[str, Any] | None, percentile: str) -> float | None:
@@ -96,9 +144,10 @@ def judgements(run: BenchmarkRun) -> list[Judgement]:
 
 def _judgement(verdict: Mapping[str, Any], name: Name) -> Judgement:
     first, second = name(verdict["first"]), name(verdict["second"])
-    ratio = verdict["ratio"]
+    ratio, level = verdict["ratio"], verdict.get("concurrency")
+    at = "" if level is None else f", {level} at a time"
     return Judgement(
-        metric=LABELS[verdict["metric"]],
+        metric=LABELS[verdict["metric"]] + at,
         first=first,
         second=second,
         sentence=_sentence(verdict, first),
@@ -107,6 +156,7 @@ def _judgement(verdict: Mapping[str, Any], name: Name) -> Judgement:
         if ratio is None
         else f"×{ratio:.2f} ({verdict['ratio_low']:.2f} to {verdict['ratio_high']:.2f})",
         pairs=verdict["pairs"],
+        unmatched=verdict.get("unmatched", 0),
     )
 
 
@@ -146,7 +196,11 @@ def facts(run: BenchmarkRun) -> list[tuple[str, str]]:
     known = {
         "Measured runs": plan.get("runs"),
         "Warm-up calls": plan.get("warmup"),
-        "Calls at a time": _listed(plan.get("concurrency")),
+        "Calls at a time": _listed(plan.get("concurrency")) if not plan.get("rate") else None,
+        "Calls a second": plan.get("rate"),
+        "Answers": "in one piece" if plan.get("stream") is False else None,
+        "Quick enough": _limits(plan.get("slo")),
+        "Task workers": plan.get("shards") if plan.get("shards", 1) > 1 else None,
         "Longest answer": _with_unit(plan.get("max_tokens"), "tokens"),
         "Longest silence": _with_unit(plan.get("timeout_s"), "s"),
         "Most that it may cost": _with_unit(plan.get("max_cost_usd"), "USD"),
@@ -158,6 +212,33 @@ def facts(run: BenchmarkRun) -> list[tuple[str, str]]:
         "Id": run.pk,
     }
     return [(name, str(value)) for name, value in known.items() if value not in (None, "")]
+
+
+@dataclass(frozen=True, slots=True)
+class Exactness:
+    """How far the stopwatch was from the truth, in milliseconds."""
+
+    what: str
+    p50: str
+    p99: str
+
+
+def exactness(run: BenchmarkRun) -> list[Exactness]:
+    """Nothing where that is not known."""
+    error = run.harness_error or {}
+    labels = {"ttft": "First token", "itl": "Between tokens", "last_token": "Last token"}
+    return [
+        Exactness(label, f"{found['p50']:.2f} ms", f"{found['p99']:.2f} ms")
+        for key, label in labels.items()
+        if (found := error.get(key))
+    ]
+
+
+def _limits(slo: Mapping[str, Any] | None) -> str:
+    labels = {"ttft_ms": "first token", "e2e_ms": "answer"}
+    return ", ".join(
+        f"{label} within {slo[key]:g} ms" for key, label in labels.items() if slo and slo.get(key)
+    )
 
 
 def _listed(value: Any) -> str:

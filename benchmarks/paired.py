@@ -72,14 +72,15 @@ def compare(first: ArrayLike, second: ArrayLike, *, comparisons: int = 1) -> Com
 
 
 def judged(
-    comparisons: Sequence[Comparison], *, harness_error: float | None = None
+    comparisons: Sequence[Comparison], *, harness_errors: Sequence[float | None] = ()
 ) -> list[Comparison]:
-    """Each with its conclusion. `harness_error` is in the unit of the values."""
+    """Each with its conclusion. `harness_errors`, one for each, are in the unit of the values."""
     corrected = holm([one.p_value for one in comparisons])
-    found = [
-        replace(one, p_value=p_value) for one, p_value in zip(comparisons, corrected, strict=True)
+    errors = harness_errors or [None] * len(comparisons)
+    return [
+        _judge(replace(one, p_value=p_value), len(comparisons), error)
+        for one, p_value, error in zip(comparisons, corrected, errors, strict=True)
     ]
-    return [_judge(one, len(found), harness_error) for one in found]
 
 
 def _judge(one: Comparison, comparisons: int, harness_error: float | None) -> Comparison:

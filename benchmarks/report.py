@@ -30,6 +30,7 @@ COLUMNS = (("Provider", 15), ("Model", 30), ("Time (s)", 10), ("First (s)", 10))
     ("Tokens", 8),
     ("Cost ($)", 10),
 )
+FAILED = (("Failed", 10),)
 SIMULATED = "Simulated: the provider simulator answers, so nothing here is about real providers."
 FEW_RUNS = 30
 BUSY_MS = 3.0
@@ -113,14 +114,20 @@ def _table(run: Run, samples: Sequence[Sample]) -> Iterator[str]:
     ranked = sorted(
         found.items(), key=lambda item: item[1].median.time_s if item[1].median else 1e9
     )
+    columns = COLUMNS + (FAILED if any(row.failed for row in found.values()) else ())
     rows = [
-        (name(contender.provider, run.is_simulated(contender)), contender.model, *_cells(row))
+        (
+            name(contender.provider, run.is_simulated(contender)),
+            contender.model,
+            *_cells(row),
+            f"{row.failed} of {row.calls}",
+        )[: len(columns)]
         for contender, row in ranked
     ]
     widths = [
-        max(width, *(len(row[column]) for row in rows)) for column, (_, width) in enumerate(COLUMNS)
+        max(width, *(len(row[column]) for row in rows)) for column, (_, width) in enumerate(columns)
     ]
-    yield row(tuple(header for header, _ in COLUMNS), widths)
+    yield row(tuple(header for header, _ in columns), widths)
     yield " ".join("-" * width for width in widths)
     for cells in rows:
         yield row(cells, widths)
@@ -172,6 +179,8 @@ def _summary(run: Run) -> Iterator[str]:
     for contender in run.contenders:
         found = figures(_of(run.measured, contender))
         yield from ("", f"{heading(run, contender)}:")
+        if found.failed:
+            yield f"  Failed: {found.failed} of {found.calls} calls; the figures are the others'"
         if found.mean is None:
             yield "  No call succeeded"
         else:
@@ -180,8 +189,6 @@ def _summary(run: Run) -> Iterator[str]:
             yield f"  Average Cost: {_priced(found.mean.cost_usd)}"
             yield f"  Cost per 1,000 sessions: {_thousand(found.mean.cost_usd)}"
             yield from spreads(run, contender)
-        if found.failed:
-            yield f"  Failed: {found.failed} of {found.calls} calls (not in the averages)"
 
 
 def _verdicts(run: Run) -> Iterator[str]:
@@ -204,7 +211,8 @@ def _harness(run: Run) -> Iterator[str]:
     if error is None:
         yield "Harness error: not known."
         return
-    yield f"Harness error (this stopwatch held against the simulator, {error.calls} calls):"
+    at = f", {', '.join(map(str, error.at_a_time))} at a time" if any(error.at_a_time) else ""
+    yield f"Harness error (this stopwatch held against the simulator, {error.calls} calls{at}):"
     found = (
         ("first token", error.ttft),
         ("inter-token", error.itl),

@@ -78,7 +78,8 @@ def verdict_lines(run: Run, names: dict[Contender, str]) -> Iterator[str]:
         yield ""
         yield f"{names[first]} compared with {names[second]}:"
         for one in same:
-            yield f"  {one.metric.label}: {_sentence(one, run, names)}"
+            at = "" if one.level is None else f", {one.level} at a time"
+            yield f"  {one.metric.label}{at}: {_sentence(one, run, names)}"
 
 
 def change_lines(run: Run, names: dict[Contender, str]) -> Iterator[str]:
@@ -127,7 +128,7 @@ def _conclusion(one: Verdict, found: Comparison, run: Run, names: dict[Contender
         return f"no difference of {MARGIN:.0%} or more"
     if one.word == "refused":
         return "no verdict, the error of the stopwatch is larger than the difference"
-    more = one.more_runs(len(run.plan.prompts))
+    more = one.more_runs(run.plan)
     return f"inconclusive, about {more} more {'run' if more == 1 else 'runs'} needed"
 
 

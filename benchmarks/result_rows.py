@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.changes import Changed, changes
 from benchmarks.estimates import Estimate, TooFew
-from benchmarks.plan import Contender
+from benchmarks.plan import Contender, Plan
 from benchmarks.run import Run
 from benchmarks.sample import Sample
 from benchmarks.summary import (
@@ -18,6 +18,7 @@ from benchmarks.summary import (
     distribution,
     figures,
     first_tokens,
+    harness_error,
     inter_token,
     latencies,
     outlying,
@@ -102,14 +103,15 @@ def _estimate(found: Estimate | TooFew) -> JSON:
 
 
 def verdict_rows(run: Run) -> list[JSON]:
-    """One entry per metric and pair of contenders."""
-    return [rounded(_verdict(found, len(run.plan.prompts))) for found in verdicts(run)]
+    """One entry per metric, number of calls at a time and pair of contenders."""
+    return [rounded(_verdict(found, run.plan)) for found in verdicts(run)]
 
 
-def _verdict(found: Verdict, prompts: int) -> JSON:
+def _verdict(found: Verdict, plan: Plan) -> JSON:
     compared = found.comparison
     return {
         "metric": found.metric.field,
+        "concurrency": found.level,
         "first": asdict(found.first),
         "second": asdict(found.second),
         "verdict": found.word,
@@ -122,7 +124,7 @@ def _verdict(found: Verdict, prompts: int) -> JSON:
         "effect": compared.effect if compared else None,
         "p_value": compared.p_value if compared else None,
         "more_pairs": compared.more if compared else None,
-        "more_runs": found.more_runs(prompts),
+        "more_runs": found.more_runs(plan),
     }
 
 
@@ -131,6 +133,16 @@ def _centre(centre: Centre | None) -> JSON | None:
         return None
     cost = centre.cost_usd
     return {**asdict(centre), "cost_usd": None if cost is None else f"{cost:.9f}"}
+
+
+def harness_row(run: Run) -> JSON | None:
+    """How exact the stopwatch was; None where nobody knows."""
+    error = harness_error(run)
+    if error is None:
+        return None
+    row = {**asdict(error), "concurrency": list(error.at_a_time)}
+    row.pop("at_a_time")
+    return rounded(row)
 
 
 def change_rows(run: Run) -> list[JSON]:

@@ -15,14 +15,21 @@ from django.conf import settings
 
 from benchmarks.plan import Contender
 from benchmarks.plan_json import plan_to_json
-from benchmarks.result_rows import change_rows, rounded, summary_rows, sweep_rows, verdict_rows
+from benchmarks.result_rows import (
+    change_rows,
+    harness_row,
+    rounded,
+    summary_rows,
+    sweep_rows,
+    verdict_rows,
+)
 from benchmarks.rows import PREVIEW_CHARACTERS
 from benchmarks.run import Run
 from benchmarks.sample import Sample
-from benchmarks.summary import harness_error, outlying
+from benchmarks.summary import outlying
 from providers.redaction import redact
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PACKAGES = ("openai", "anthropic", "google-genai", "httpx2", "genai-prices", "django")
 
 TIMES = (
@@ -33,7 +40,6 @@ JSON = dict[str, Any]
 
 
 def document(run: Run) -> JSON:
-    error = harness_error(run)
     return {
         "schema": "byom-benchmark",
         "schema_version": SCHEMA_VERSION,
@@ -52,7 +58,7 @@ def document(run: Run) -> JSON:
         "verdicts": verdict_rows(run),
         "compared_with": run.baseline.name if run.baseline else None,
         "changes": change_rows(run),
-        "harness_error_ms": rounded(asdict(error)) if error else None,
+        "harness_error_ms": harness_row(run),
     }
 
 

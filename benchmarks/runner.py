@@ -211,7 +211,8 @@ async def _take_at_rate(
     async with asyncio.TaskGroup() as group:
         for step in steps:
             planned += chance.expovariate(work.plan.rate / work.plan.shards)
-            await asyncio.sleep(max(planned - perf_counter(), 0.0))
+            while (left := planned - perf_counter()) > 0:  # timers may ring a little early
+                await asyncio.sleep(left)
             if not work.goes_on:
                 return
             taking = _take(work, step, ready[step.contender], purse, journal, planned)

@@ -22,15 +22,17 @@ class RunListSerializer(serializers.ModelSerializer[BenchmarkRun]):
 
 
 class RunSerializer(serializers.ModelSerializer[BenchmarkRun]):
-    """`plan`, `environment`, `summary` and `verdicts` as in the JSON file of `schema_version`; the
-    last three are empty until the run is over."""
+    """`plan`, `environment`, `summary`, `sweep`, `verdicts` and `harness_error_ms` as in the JSON
+    file of `schema_version`; all but the first are empty until the run is over."""
+
+    harness_error_ms = serializers.JSONField(source="harness_error")
 
     class Meta:
         model = BenchmarkRun
         fields = (
             "id", "status", "done", "total", "error", "cancel_requested", "is_simulated",
-            "schema_version", "plan", "environment", "summary", "verdicts", "schedule_id",
-            "created_at", "started_at", "finished_at",
+            "schema_version", "plan", "environment", "summary", "sweep", "verdicts",
+            "harness_error_ms", "schedule_id", "created_at", "started_at", "finished_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -45,9 +47,12 @@ class SampleSerializer(serializers.ModelSerializer[BenchmarkSample]):
         fields = (
             "order", "block", "provider", "model", "credential_id", "prompt", "round",
             "concurrency", "is_cold", "is_outlier", "is_simulated", "started_at", "status",
-            "error_code", "error", "finish_reason", "latency_ms", "ttft_ms", "last_token_ms",
-            "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
-            "reasoning_tokens", "usage_source", "cost_usd", "price_source", "passed", "record_id",
+            "error_code", "error", "finish_reason", "latency_ms", "ttft_ms", "first_event_ms",
+            "first_visible_ms", "last_token_ms", "connect_ms", "prepare_ms", "wait_ms",
+            "true_latency_ms", "true_ttft_ms", "model_served", "input_tokens", "output_tokens",
+            "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "counted_tokens",
+            "usage_source", "cost_usd", "price_source", "passed", "failed_checks", "preview",
+            "paid_by", "record_id",
         )  # fmt: skip
         read_only_fields = fields
 

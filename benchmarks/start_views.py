@@ -1,4 +1,4 @@
-"""Pages to start a run, to watch it and to stop it."""
+"""Pages to start a run, to watch it, to stop it and to delete it."""
 
 from __future__ import annotations
 
@@ -89,6 +89,19 @@ def go_on(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     else:
         background.go_on(run.pk)
     return redirect("benchmarks:run", pk=run.pk)
+
+
+@login_required
+@require_POST
+def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    run = get_object_or_404(BenchmarkRun.objects.owned_by(request.user), pk=pk)
+    try:
+        store.delete(run.pk)
+    except store.UnderWay as error:
+        messages.error(request, str(error))
+        return redirect("benchmarks:run", pk=run.pk)
+    messages.success(request, "Benchmark deleted. What its calls cost stays in your usage.")
+    return redirect("benchmarks:runs")
 
 
 class NoAmount(StartError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from django.utils import timezone
 from benchmarks import results
 from benchmarks.models import (
     LOST_AFTER,
+    MOST_ATTEMPTS,
     UNDER_WAY,
     BenchmarkRun,
     BenchmarkSample,
@@ -28,11 +30,12 @@ from benchmarks.models import (
 )
 from benchmarks.plan import Contender, Plan
 from benchmarks.plan_json import plan_to_json
-from benchmarks.result_rows import summary_rows, verdict_rows
+from benchmarks.result_rows import harness_row, summary_rows, sweep_rows, verdict_rows
 from benchmarks.rows import load, to_row
 from benchmarks.run import Run, Source
 from benchmarks.sample import Error, Sample
 from benchmarks.summary import outlying
+from credentials.trail import Action, record
 
 # How a run ended, by how its shards did: the first of these that any of them says.
 WORST_FIRST = (
@@ -44,12 +47,28 @@ WORST_FIRST = (
 )
 
 
+KILLED = (
+    f"Its process died {MOST_ATTEMPTS} times in a row before a call was written down, so nobody "
+    "tries again by themselves. The log of the task workers says more."
+)
+
+
 class ClaimLost(Exception):
     """Somebody else has this shard in hand now."""
 
 
 class NotResumable(Exception):
     """This run can't be gone on with; the message says why."""
+
+
+class UnderWay(Exception):
+    """The run is not over yet. Cancel it first."""
+
+    status = 409
+    code = "under_way"
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +110,36 @@ def create(
 
 
 def take(run_id: uuid.UUID) -> Claim | None:
-    """The next of its shards that nobody carries out. None if there is none."""
+    """The next of its shards that nobody carries out. None if there is none. One that killed
+    whoever tried, time and again, ends as failed instead."""
     now, token = timezone.now(), uuid.uuid4()
-    with transaction.atomic():
-        run = BenchmarkRun.objects.select_for_update().get(pk=run_id)
-        shard = BenchmarkShard.objects.free(now).filter(run=run).order_by("number").first()
-        if shard is None or run.status not in UNDER_WAY:
-            return None
-        run.status, run.started_at = RunStatus.RUNNING, run.started_at or now
-        run.save(update_fields=["status", "started_at"])
-        shard.claim, shard.heartbeat_at = token, now
-        # Calls that were under way when its process died may have been charged for.
-        shard.spent, shard.reserved = shard.spent + shard.reserved, 0
-        shard.save(update_fields=["claim", "heartbeat_at", "spent", "reserved"])
+    while True:
+        with transaction.atomic():
+            run = BenchmarkRun.objects.select_for_update().get(pk=run_id)
+            shard = BenchmarkShard.objects.free(now).filter(run=run).order_by("number").first()
+            if shard is None or run.status not in UNDER_WAY:
+                return None
+            if shard.attempts < MOST_ATTEMPTS:
+                return _taken(run, shard, now, token)
+        _give_up(shard)
+
+
+def _taken(run: BenchmarkRun, shard: BenchmarkShard, now: datetime, token: uuid.UUID) -> Claim:
+    run.status, run.started_at = RunStatus.RUNNING, run.started_at or now
+    run.save(update_fields=["status", "started_at"])
+    shard.claim, shard.heartbeat_at, shard.attempts = token, now, shard.attempts + 1
+    # Calls that were under way when its process died may have been charged for.
+    shard.spent, shard.reserved = shard.spent + shard.reserved, 0
+    shard.save(update_fields=["claim", "heartbeat_at", "attempts", "spent", "reserved"])
     done = run.samples.values_list("order", flat=True)
-    return Claim(run_id, shard.pk, shard.number, token, frozenset(done))
+    return Claim(run.pk, shard.pk, shard.number, token, frozenset(done))
+
+
+def _give_up(shard: BenchmarkShard) -> None:
+    """Nobody else begins with what is left of the run either: it would kill them too."""
+    free = BenchmarkShard.objects.free(timezone.now()).filter(run_id=shard.run_id)
+    free.give_up(RunStatus.FAILED, KILLED)
+    finish(shard.run_id)
 
 
 def beat(claim: Claim) -> bool:
@@ -124,6 +158,7 @@ def write(claim: Claim, taken: Sequence[tuple[Sample, int, int]]) -> None:
             heartbeat_at=timezone.now(),
             reserved=F("reserved") - reserved,
             spent=F("spent") + charged,
+            attempts=0,
         )
         if not changed:
             raise ClaimLost
@@ -165,13 +200,7 @@ def end(claim: Claim, status: RunStatus, error: str = "") -> None:
 def abandon(run_id: uuid.UUID) -> None:
     """Ends the shards that are still open, for who knows that nobody carries them out."""
     shards = BenchmarkShard.objects.filter(run_id=run_id).open()
-    shards.update(
-        ended_at=timezone.now(),
-        ended_as=RunStatus.FAILED,
-        error="A worker process has died.",
-        spent=F("spent") + F("reserved"),
-        reserved=0,
-    )
+    shards.give_up(RunStatus.FAILED, "A worker process has died.")
     finish(run_id)
 
 
@@ -214,10 +243,24 @@ def reopen(run_id: uuid.UUID, *, max_cost: Decimal | None = None) -> BenchmarkRu
             ended_at=None,
             ended_as="",
             error="",
+            attempts=0,
             spent=F("spent") + F("reserved"),
             reserved=0,
         )
     return run
+
+
+def delete(run_id: uuid.UUID) -> None:
+    """With its calls; what they cost stays in the ledger. Raises UnderWay, and
+    BenchmarkRun.DoesNotExist."""
+    with transaction.atomic():
+        run = BenchmarkRun.objects.select_for_update().get(pk=run_id)
+        if run.is_under_way or run.shards.held(timezone.now()).exists():
+            raise UnderWay
+        label = f"of {run.created_at:%Y-%m-%d %H:%M} UTC, {run.done} calls"
+        run.delete()
+        run.pk = run_id  # for the trail
+        record(Action.BENCHMARK_DELETE, run, detail=label)
 
 
 def _held(claim: Claim) -> Any:
@@ -236,7 +279,8 @@ def finish(run_id: uuid.UUID) -> None:
     row.finished_at = timezone.now()
     run = load(row)
     row.environment = results.environment()
-    row.summary, row.verdicts = summary_rows(run), verdict_rows(run)
+    row.summary, row.sweep, row.verdicts = summary_rows(run), sweep_rows(run), verdict_rows(run)
+    row.harness_error = harness_row(run)
     far = [sample.step.order for sample in outlying(run.measured)]
     with transaction.atomic():
         row.save()

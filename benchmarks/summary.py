@@ -11,7 +11,7 @@ from statistics import fmean, mean, median
 from benchmarks.estimates import Estimate, TooFew, mean_estimate, outliers, percentile_estimate
 from benchmarks.plan import Step
 from benchmarks.run import Run
-from benchmarks.sample import Sample
+from benchmarks.sample import Error, Sample
 from benchmarks.statistics import MINIMUM
 
 
@@ -69,27 +69,39 @@ class Spread:
 @dataclass(frozen=True, slots=True)
 class HarnessError:
     """How far our stopwatch was from the simulator's truth, either way, in milliseconds, over
-    `calls`. `itl` is None where no answer had two tokens."""
+    `calls`, with the numbers of `at_a_time` under way. `itl` is None where no answer had two
+    tokens."""
 
     calls: int
+    at_a_time: tuple[int, ...]
     ttft: Spread
     itl: Spread | None
     last_token: Spread
 
 
-def harness_error(run: Run) -> HarnessError | None:
-    """From the measured calls themselves where their truth is known, else as it was before them.
-    None where nothing is known about the truth."""
-    known = [error for sample in run.measured if (error := sample.harness_error)]
-    errors = known or [error for some in run.harness.values() for error in some]
+def harness_error(run: Run, level: int | None = None) -> HarnessError | None:
+    """From the measured calls themselves where their truth is known, else as it was before them;
+    with `level` calls at a time, or with any number. None where nothing is known of the truth."""
+    by_level = _known_errors(run) or run.harness
+    found = {at: errors for at, errors in by_level.items() if level in (None, at) and errors}
+    errors = [error for some in found.values() for error in some]
     if not errors:
         return None
     return HarnessError(
         calls=len(errors),
+        at_a_time=tuple(sorted(found)),
         ttft=_spread([error.ttft_ms for error in errors]),
         itl=_spread(itls) if (itls := [e.itl_ms for e in errors if e.itl_ms is not None]) else None,
         last_token=_spread([error.last_token_ms for error in errors]),
     )
+
+
+def _known_errors(run: Run) -> dict[int, list[Error]]:
+    found: dict[int, list[Error]] = {}
+    for sample in run.measured:
+        if error := sample.harness_error:
+            found.setdefault(sample.step.level, []).append(error)
+    return found
 
 
 def _spread(errors: list[float]) -> Spread:

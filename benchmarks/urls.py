@@ -22,6 +22,7 @@ urlpatterns = [
     path("<uuid:pk>/compare/", compare_views.compare, name="compare"),
     path("<uuid:pk>/progress", start_views.progress, name="progress"),
     path("<uuid:pk>/cancel", start_views.cancel, name="cancel"),
+    path("<uuid:pk>/delete", start_views.delete, name="delete"),
     path("<uuid:pk>/go-on", start_views.go_on, name="go-on"),
     path("<uuid:pk>/", views.run, name="run"),
     path("<uuid:pk>/calls/", views.samples, name="samples"),

@@ -33,7 +33,7 @@ ONLY = {
 def runs(request: HttpRequest) -> HttpResponse:
     own = BenchmarkRun.objects.owned_by(request.user)
     form = RunsForm(request.GET)
-    found = form.filtered(own).select_related("schedule").defer("summary", "verdicts")
+    found = form.filtered(own).select_related("schedule").light()
     page = Paginator(found, RUNS_PER_PAGE).get_page(request.GET.get("page"))
     query = request.GET.copy()
     query.pop("page", None)
@@ -61,9 +61,10 @@ def run(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "judgements": pages.judgements(found),
         "prompts": prompts,
         "chosen": chosen,
-        "rows": pages.rows(found, chosen),
+        "sheet": pages.sheet(found, chosen),
         "figures": figures(pages.by_name(found, calls)),
         "facts": pages.facts(found),
+        "exactness": pages.exactness(found),
     }
     return render(request, "benchmarks/run.html", context)
 

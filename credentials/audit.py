@@ -51,6 +51,7 @@ class Action(models.TextChoices):
     SERVER_CREATE = "server_create", "Tool server added"
     SERVER_CHANGE = "server_change", "Tool server changed"
     SERVER_DELETE = "server_delete", "Tool server deleted"
+    BENCHMARK_DELETE = "benchmark_delete", "Benchmark deleted"
 
 
 class Outcome(models.TextChoices):

@@ -34,6 +34,7 @@ OBJECT_TYPES = {
     "llmcredential": "credential",
     "accesstoken": "access_token",
     "toolserver": "tool_server",
+    "benchmarkrun": "benchmark",
 }
 
 

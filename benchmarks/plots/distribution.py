@@ -105,7 +105,7 @@ def _bar(
 
 
 def _table(calls: Mapping[str, Sequence[Call]], which: Time) -> Table:
-    headers = ("Model", "Calls", *(f"{at}%" for at in MINIMUM))
+    headers = ("Model", "Succeeded", *(f"{at}%" for at in MINIMUM))
     return Table(headers, [_figures(one, calls[one], which) for one in calls])
 
 

@@ -27,6 +27,7 @@ from benchmarks.starting import (
     prepared,
     start,
 )
+from benchmarks.tests.samples import sample
 from credentials.models import AccessToken, LLMCredential
 from credentials.tests.factories import CredentialFactory
 from usage.models import Budget, UsageRecord
@@ -131,6 +132,46 @@ def test_a_run_whose_worker_has_died_is_handed_out_again_once(
     forget(run)
     assert (background.look_after(), background.look_after()) == (1, 0)
     assert handed_out == [run.pk]
+
+
+def die(run: BenchmarkRun) -> store.Claim:
+    """A worker takes it, and is killed."""
+    claim = store.take(run.pk)
+    assert claim is not None
+    forget(run)
+    return claim
+
+
+def test_a_run_that_kills_every_worker_is_given_up(
+    alice: User, key: LLMCredential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create(plan=plan_of(key, levels=(2,), shards=2), source=Source.USER, user=alice)
+    for _ in range(3):
+        die(run)
+    monkeypatch.setattr(tasks, "execute", lambda run_id: store.take(run_id))
+
+    background.look_after()
+
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED and "died 3 times in a row" in run.error
+    assert not run.shards.open().exists() and background.look_after() == 0
+    assert store.take(store.reopen(run.pk).pk) is not None
+
+
+def test_a_call_that_was_written_down_is_a_reason_to_try_again(
+    alice: User, key: LLMCredential
+) -> None:
+    run = create(plan=plan_of(key), source=Source.USER, user=alice)
+    for order in range(2):
+        for _ in range(2):
+            die(run)
+        claim = store.take(run.pk)
+        assert claim is not None
+        taken = sample(plan_of(key).contenders[0])
+        store.write(claim, [(replace(taken, step=replace(taken.step, order=order)), 0, 0)])
+        forget(run)
+
+    assert store.take(run.pk) is not None
 
 
 def test_a_run_of_a_command_line_that_has_died_is_ended(alice: User, key: LLMCredential) -> None:

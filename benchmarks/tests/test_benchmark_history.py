@@ -33,7 +33,7 @@ def test_a_run_is_kept_with_a_row_per_call(alice: User) -> None:
 
     row = BenchmarkRun.objects.get(pk=kept(run).pk)
 
-    assert (row.owner, row.status, row.schema_version) == (alice, "completed", 3)
+    assert (row.owner, row.status, row.schema_version) == (alice, "completed", 4)
     assert row.summary == document(run)["summary"] and row.plan["seed"] == 7
     assert row.done == 13 and row.finished_at is not None
     rows = list(row.samples.all())
@@ -90,6 +90,14 @@ def test_a_file_of_results_serves_as_well(tmp_path: Path) -> None:
     assert (found["changes"][0]["calls"], found["changes"][0]["calls_before"]) == (12, 12)
 
 
+def test_calls_compare_with_those_that_had_as_many_beside_them() -> None:
+    run, other = a_run(), a_run()
+    other.samples = [replace(one, step=replace(one.step, level=16)) for one in other.samples]
+    run.baseline = load(str(kept(other).pk), owner_id=None)
+
+    assert {(one.word, one.before) for one in changes(run)} == {("too_few_calls", 0)}
+
+
 def test_few_calls_are_not_compared() -> None:
     now, before = a_run(9.0, calls=7), kept(a_run(1.0))
     now.baseline = load(str(before.pk), owner_id=None)
@@ -104,7 +112,7 @@ def test_nobody_compares_with_the_run_of_another(alice: User, bob: User) -> None
     for owner_id in (alice.pk, None):
         with pytest.raises(BadBaseline, match="There is no run"):
             load(theirs, owner_id=owner_id)
-    assert load(theirs, owner_id=bob.pk).values[OPENAI, "Simple Question", "latency_ms"]
+    assert load(theirs, owner_id=bob.pk).values[OPENAI, ("Simple Question", 1), "latency_ms"]
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"schema": "byom-benchmark"}'])

@@ -6,14 +6,18 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from benchmarks.models import BenchmarkRun
+from benchmarks.models import BenchmarkRun, BenchmarkSample
+from benchmarks.sample import Truth
+from benchmarks.slo import Slo
 from benchmarks.tests.samples import GOOGLE, OPENAI, kept, run_of, sample
 from byom.tests.test_ownership import whole
+from credentials.audit import AuditEvent
 from credentials.models import AccessToken
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +60,68 @@ def test_a_run_is_shown_whole_or_by_prompt(alice: User, client: Client) -> None:
         assert '<h2 id="table">All prompts</h2>' in page
     assert '<h2 id="table">Simple Question</h2>' in one
     assert everything.count("<svg") > 5 and "Response time: distribution" in everything
+
+
+def test_what_was_quick_enough_right_and_exact_is_shown(alice: User, client: Client) -> None:
+    truth = Truth(499.0, 998.5)
+    calls = [
+        sample(contender, run=at, cost="0.002", passed=at > 5, truth=truth)
+        for at in range(1, 21)
+        for contender in (OPENAI, GOOGLE)
+    ]
+    calls[0] = sample(OPENAI, run=1, error="overloaded", passed=False)
+    run = run_of(*calls)
+    run.owner_id, run.plan = alice.pk, replace(run.plan, slo=Slo(e2e=2000))
+    row = kept(run)
+    client.force_login(alice)
+
+    page = client.get(f"/benchmarks/{row.pk}/").content.decode()
+    report = client.get(f"/benchmarks/{row.pk}/report.html").content.decode()
+    one = client.get(f"{RUNS}/{row.pk}").json()
+
+    for shown in (page, report):
+        assert ">95%</td>" in shown and ">15 of 20</td>" in shown and "answer within 2000" in shown
+        assert ">$0.00253</td>" in shown or ">$0.00267</td>" in shown
+        assert "1 (5%)" in shown and "can look quicker" in shown
+        assert "<dt>Last token</dt><dd>1.50 ms (50%), 1.50 ms (99%)</dd>" in shown
+        assert "1 without" in shown
+    assert one["harness_error_ms"]["last_token"] == {"p50": 1.5, "p99": 1.5}
+    assert one["harness_error_ms"]["concurrency"] == [1]
+
+
+def test_a_run_is_deleted_with_its_calls_and_leaves_an_event(
+    alice: User, bob: User, client: Client
+) -> None:
+    run, other = a_run_of(alice), a_run_of(alice)
+    client.force_login(bob)
+    assert client.post(f"/benchmarks/{run.pk}/delete").status_code == 404
+    assert client.delete(f"{RUNS}/{run.pk}").status_code == 404
+    client.force_login(alice)
+    assert 'action="/benchmarks/' in client.get(f"/benchmarks/{run.pk}/").content.decode()
+
+    said = client.post(f"/benchmarks/{run.pk}/delete", follow=True).content.decode()
+    gone = client.delete(f"{RUNS}/{other.pk}")
+
+    assert "Benchmark deleted" in said and gone.status_code == 204
+    assert not BenchmarkRun.objects.exists() and not BenchmarkSample.objects.exists()
+    events = AuditEvent.objects.filter(action="benchmark_delete").order_by("position")
+    assert [(one.owner_id, one.object_id) for one in events] == [
+        (alice.pk, str(run.pk)), (alice.pk, str(other.pk)),
+    ]  # fmt: skip
+
+
+def test_a_run_that_goes_on_is_not_deleted(alice: User, client: Client) -> None:
+    run = a_run_of(alice)
+    BenchmarkRun.objects.update(status="running")
+    client.force_login(alice)
+
+    said = client.post(f"/benchmarks/{run.pk}/delete", follow=True).content.decode()
+    refused = client.delete(f"{RUNS}/{run.pk}")
+
+    assert "not over yet" in said and (refused.status_code, refused.json()["code"]) == (
+        409, "under_way",
+    )  # fmt: skip
+    assert BenchmarkRun.objects.exists()
 
 
 def test_calls_are_paged_and_filtered(
@@ -144,7 +210,7 @@ def test_a_program_reads_runs_and_their_samples(alice: User, bob: User, client: 
         OPENAI.model,
         GOOGLE.model,
     ]
-    assert one["verdicts"][0]["verdict"] == "faster" and one["schema_version"] == 3
+    assert one["verdicts"][0]["verdict"] == "faster" and one["schema_version"] == 4
     assert samples["count"] == 40 and [row["order"] for row in samples["results"]] == [0, 1, 2]
     assert samples["results"][0]["cost_usd"] == "0.000010000"
 

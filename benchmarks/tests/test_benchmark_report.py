@@ -35,9 +35,20 @@ def test_the_fastest_provider_comes_first_and_the_failed_one_last() -> None:
     )
 
     cells = [line.split() for line in rows(said)]
-    assert cells[0] == ["Anthropic", "claude-haiku-4-5", "1.18", "0.590", "15", "0.000014"]
+    assert cells[0] == [
+        "Anthropic",
+        "claude-haiku-4-5",
+        "1.18",
+        "0.590",
+        "15",
+        "0.000014",
+        "0",
+        "of",
+        "1",
+    ]
     assert cells[1][:4] == ["Google", "Gemini", "gemini-2.5-flash", "1.45"]
     assert cells[2][:3] == ["OpenAI", "gpt-4o-mini", "failed"]
+    assert cells[2][-3:] == ["1", "of", "1"] and "Failed" not in text(sample())
 
 
 def test_the_table_shows_medians_and_the_summary_averages() -> None:

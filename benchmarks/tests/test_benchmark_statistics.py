@@ -65,8 +65,8 @@ def test_what_can_not_be_told_says_about_how_many_more_are_needed() -> None:
 def test_a_difference_smaller_than_the_error_of_the_stopwatch_is_refused() -> None:
     pairs = compare(np.linspace(10, 12, 50), np.linspace(11, 13, 50))
 
-    assert judged([pairs], harness_error=0.5)[0].conclusion == Conclusion.LOWER
-    assert judged([pairs], harness_error=1.5)[0].conclusion == Conclusion.REFUSED
+    assert judged([pairs], harness_errors=[0.5])[0].conclusion == Conclusion.LOWER
+    assert judged([pairs], harness_errors=[1.5])[0].conclusion == Conclusion.REFUSED
 
 
 def test_several_comparisons_at_once_ask_more_of_each() -> None:

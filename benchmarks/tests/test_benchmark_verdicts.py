@@ -138,6 +138,41 @@ def test_a_sweep_tells_the_times_of_each_number_of_calls() -> None:
     ]
 
 
+def test_each_number_of_calls_at_a_time_has_its_verdicts() -> None:
+    def taken(level: int, openai: float, google: float) -> list[Sample]:
+        calls = [*rounds(OPENAI, openai, cost="0.02"), *rounds(GOOGLE, google, cost="0.01")]
+        return [replace(one, step=replace(one.step, level=level)) for one in calls]
+
+    run = run_of(*taken(1, 1.0, 2.0), *taken(16, 2.0, 1.0))
+    run.plan = replace(run.plan, levels=(1, 16))
+
+    found = [(row["metric"], row["concurrency"], row["verdict"], row["pairs"])
+             for row in document(run)["verdicts"]]  # fmt: skip
+    assert found == [
+        ("latency_ms", 1, "faster", 20),
+        ("latency_ms", 16, "slower", 20),
+        ("ttft_ms", 1, "faster", 20),
+        ("ttft_ms", 16, "slower", 20),
+        ("cost_usd", None, "dearer", 40),
+    ]
+    said = "\n".join(report.results(run))
+    assert "  response time, 16 at a time: OPENAI is slower by" in said
+
+
+def test_a_verdict_is_refused_by_the_error_at_its_own_number_of_calls() -> None:
+    good, bad = Truth(500.0, 1000.0), Truth(1.0, 1.0)
+    calls = [
+        replace(one, step=replace(one.step, level=level))
+        for level, truth in ((1, good), (16, bad))
+        for one in (*rounds(OPENAI, 0.9, truth=truth), *rounds(GOOGLE, 1.0, truth=truth))
+    ]
+    run = run_of(*calls)
+    run.plan = replace(run.plan, levels=(1, 16))
+
+    words = {one.level: one.word for one in verdicts(run) if one.metric.field == "latency_ms"}
+    assert words[16] == "refused" and words[1] != "refused"
+
+
 def test_the_prices_that_were_used_are_told_with_their_source_and_day() -> None:
     taken = sample()
     bill = replace(taken.bill, unit_prices={"input_mtok": "0.15"}, price_source="genai-prices 1")

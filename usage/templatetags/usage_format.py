@@ -45,6 +45,15 @@ def duration(milliseconds: float | None) -> str:
 
 
 @register.filter
+def percent(share: float | None) -> str:
+    """`97%` of 0.97, `99.9%` where rounding would make it all; a dash for None."""
+    if share is None:
+        return "–"
+    text = f"{share:.0%}"
+    return f"{share:.1%}" if text == "100%" and share < 1 else text
+
+
+@register.filter
 def count(number: int | None) -> str:
     return f"{number or 0:,}"
 
