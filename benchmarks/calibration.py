@@ -4,7 +4,7 @@ way, on the same loop and as many at a time as the calls that are going to be me
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 import httpx2
@@ -27,8 +27,11 @@ STAGGER_SECONDS = 0.0037  # out of step with the simulator's tokens
 NEVER_BEFORE = 1  # a connection's first call pays for connecting, and does not count
 
 
-async def calibrate(plan: Plan, shard: int, http: httpx2.AsyncClient) -> dict[int, list[Error]]:
-    """Measured minus true, by level. Nothing where the simulator does not start."""
+async def calibrate(
+    plan: Plan, at_a_time: Mapping[int, int], http: httpx2.AsyncClient
+) -> dict[int, list[Error]]:
+    """Measured minus true, by level; `at_a_time` says how many calls of a level are ours. Nothing
+    where the simulator does not start."""
     simulator = SimulatorProcess()
     try:
         await asyncio.to_thread(simulator.start)
@@ -36,10 +39,7 @@ async def calibrate(plan: Plan, shard: int, http: httpx2.AsyncClient) -> dict[in
         return {}
     try:
         selections = [_simulated(simulator.url, one) for one in _dialects(plan)]
-        return {
-            level: await _errors(selections, plan.at_a_time(level, shard), http)
-            for level in plan.levels
-        }
+        return {level: await _errors(selections, ours, http) for level, ours in at_a_time.items()}
     finally:
         await asyncio.to_thread(simulator.stop)
 

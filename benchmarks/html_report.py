@@ -19,6 +19,7 @@ from benchmarks.plots.calls import Call, calls_of
 from benchmarks.plots.figure import Figure
 from benchmarks.plots.sheet import figures
 
+DRAWN = 20  # prompts with plots of their own; the others have their table: a file has to open
 STYLE = settings.BASE_DIR / "byom/static/byom/style.css"
 
 
@@ -50,7 +51,7 @@ def _sections(run: BenchmarkRun, calls: list[Call]) -> Iterator[Section]:
     yield Section("all-", "All prompts", pages.sheet(run, None), drawn)
     if len(prompts) > 1:
         for number, prompt in enumerate(prompts, 1):
-            own = [call for call in calls if call.prompt == prompt]
+            own = [call for call in calls if call.prompt == prompt] if number <= DRAWN else []
             shown = figures(pages.by_name(run, own))
             yield Section(f"p{number}-", prompt, pages.sheet(run, prompt), shown)
 

@@ -55,8 +55,10 @@ class BenchmarkRunQuerySet(models.QuerySet["BenchmarkRun"]):
         return self.filter(status__in=UNDER_WAY)
 
     def light(self) -> Self:
-        """Without what they came to, for lists."""
-        return self.defer("summary", "sweep", "verdicts", "environment")
+        """For lists: without what they came to and without the prompts, which may be long; what
+        was compared is their `contenders`."""
+        heavy = ("plan", "summary", "sweep", "verdicts", "environment")
+        return self.defer(*heavy).annotate(contenders=models.F("plan__contenders"))
 
 
 class BenchmarkRun(models.Model):
@@ -102,6 +104,8 @@ class BenchmarkRun(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+
+    contenders: Any  # of those that are `light()`
 
     objects = BenchmarkRunQuerySet.as_manager()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from decimal import Decimal
 
 from benchmarks.prompts import PROMPTS, Prompt
 from benchmarks.slo import Slo
+
+MOST_IN_FLIGHT = 256  # that are worth simulating
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class Plan:
     def at_a_time(self, level: int, shard: int) -> int:
         """The part of a level that is a shard's own, at least one call."""
         return max(level // self.shards + (shard < level % self.shards), 1)
+
+    def in_flight(self, seconds: float) -> int:
+        """How many calls are under way on average at its rate if each takes so long (Little)."""
+        return min(max(math.ceil((self.rate or 0.0) * seconds), 1), MOST_IN_FLIGHT)
 
     def label(self, contender: Contender) -> str:
         """The provider's name, with model and key only where they are needed to tell two apart."""

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -132,9 +132,8 @@ async def _carry_out(work: Work, purse: Purse) -> None:
             ready = await _initialize(work, http)
             if not ready:
                 work.stop(RunStatus.FAILED, "None of the keys can be used.")
-            if work.keys.source != Source.SIMULATOR and ready:
-                errors = await calibrate(work.plan, work.claim.number, http)
-                await sync_to_async(store.note_harness)(work.claim, errors)
+            if ready and not work.plan.rate:
+                await _calibrate(work, work.plan.levels, http)
             steps = [
                 step
                 for step in work.plan.steps_of(work.claim.number)
@@ -144,8 +143,20 @@ async def _carry_out(work: Work, purse: Purse) -> None:
             for _, section in groupby(steps, lambda step: (step.cold, step.level, step.prompt)):
                 take = _take_at_rate if work.plan.rate else _take_all
                 await take(work, list(section), ready, purse, journal)
+            if steps and work.plan.rate:  # only now it is known how many were under way
+                seconds = await sync_to_async(store.mean_seconds)(work.claim)
+                await _calibrate(work, (work.plan.in_flight(seconds),), http)
         finally:
             await sync_to_async(connections.close_all)()
+
+
+async def _calibrate(work: Work, levels: Iterable[int], http: httpx2.AsyncClient) -> None:
+    """Simulated calls tell their truth themselves."""
+    if work.keys.source != Source.SIMULATOR:
+        number = work.claim.number
+        ours = {level: work.plan.at_a_time(level, number) for level in levels}
+        errors = await calibrate(work.plan, ours, http)
+        await sync_to_async(store.note_harness)(work.claim, errors)
 
 
 async def _initialize(work: Work, http: httpx2.AsyncClient) -> Mapping[Contender, Selection]:

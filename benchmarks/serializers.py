@@ -10,7 +10,7 @@ from benchmarks.models import BenchmarkRun, BenchmarkSample, BenchmarkSchedule
 class RunListSerializer(serializers.ModelSerializer[BenchmarkRun]):
     """A run without what fills pages; `contenders` are provider and model of each."""
 
-    contenders = serializers.JSONField(source="plan.contenders")
+    contenders = serializers.JSONField()
 
     class Meta:
         model = BenchmarkRun

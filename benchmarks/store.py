@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Avg, F
 from django.utils import timezone
 
 from benchmarks import results
@@ -172,6 +172,12 @@ def refuse(claim: Claim, place: int, reason: str) -> None:
         run = BenchmarkRun.objects.select_for_update().get(pk=claim.run_id)
         run.refused[str(place)] = reason
         run.save(update_fields=["refused"])
+
+
+def mean_seconds(claim: Claim) -> float:
+    """What the measured calls of the run took so far, on average; 0 without any."""
+    rows = BenchmarkSample.objects.filter(run_id=claim.run_id, is_cold=False)
+    return float(rows.aggregate(mean=Avg("latency_ms"))["mean"] or 0.0) / 1000
 
 
 def note_harness(claim: Claim, errors: Mapping[int, Sequence[Error]]) -> None:

@@ -40,7 +40,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "page": page,
-        "rows": [(run, pages.contender_names(run.plan)) for run in page],
+        "rows": [(run, pages.contender_names({"contenders": run.contenders})) for run in page],
         "query": f"{query.urlencode()}&" if query else "",
         "ever": bool(page.paginator.count) or own.exists(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -172,6 +173,21 @@ def test_a_run_on_real_keys_holds_its_stopwatch_against_the_simulator(
     error = harness_error(run)
     assert error is not None and error.itl is not None and error.calls == 24
     assert 0 < error.ttft.p50 <= error.ttft.p99 < 1_000
+
+
+def test_with_a_rate_the_stopwatch_is_held_against_as_many_calls_as_were_under_way(
+    alice: User, simulator: Any
+) -> None:
+    CredentialFactory.create(owner=alice, provider="anthropic")
+    keys = gather(Source.USER, of_user(alice), [Contender("anthropic", "")])
+
+    run = run_with(keys, alice, rate=100.0, runs=20)
+
+    (level,) = run.harness
+    mean = sum(sample.latency_ms for sample in run.measured) / len(run.measured)
+    assert level == math.ceil(100 * mean / 1000) > 1
+    error = harness_error(run)
+    assert error is not None and error.at_a_time == (level,)
 
 
 def test_a_silence_longer_than_the_timeout_is_a_failure(simulator: Any) -> None:
