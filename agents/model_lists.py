@@ -54,6 +54,7 @@ def _key(selection: Selection) -> Key:
 
 
 async def _ask(caller: Caller, selection: Selection, in_database: InDatabase) -> tuple[str, ...]:
+    await registry.prepare(selection.provider)
     call = OpenCall(caller, replace(selection.payer, model=""))
     call.operation = "list_models"
     await let_in(in_database, call, None)

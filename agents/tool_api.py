@@ -12,7 +12,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.mcp_client import remote_tools
 from agents.models import ToolServer
 from agents.tool_servers import (
     MAX_TOKEN,
@@ -21,7 +20,7 @@ from agents.tool_servers import (
     change_tool_server,
     delete_tool_server,
 )
-from agents.toolbox import functions
+from agents.toolbox import functions, remote_tools
 from credentials.limits import limit
 from credentials.models import Scope
 

@@ -11,10 +11,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from agents.errors import ToolServerFailed, ToolServersClosed
-from agents.mcp_client import remote_tools
 from agents.models import ToolServer
 from agents.tool_forms import AddServerForm, ChangeServerForm
 from agents.tool_servers import delete_tool_server
+from agents.toolbox import remote_tools
 from credentials.limits import TooManyRequests, limit
 from credentials.vault import Unreadable
 

@@ -20,7 +20,6 @@ from django.utils.module_loading import import_string
 from agents.calculator import calculator
 from agents.errors import ToolNotFound, ToolServersClosed
 from agents.fetching import fetch_url
-from agents.mcp_client import remote_tools
 from agents.models import ToolServer
 from agents.tools import FunctionTool, ToolError, tool
 from providers.vocabulary import JSON, Tool, ToolCall, ToolResult
@@ -83,6 +82,16 @@ class Result:
 
     result: ToolResult
     duration_ms: float
+
+
+async def remote_tools(server: ToolServer) -> Sequence[Runnable]:
+    """What a tool server offers. Raises ToolServerFailed and ToolServersClosed.
+
+    The `mcp` package takes 20 MB: it is loaded by those processes that meet a tool server.
+    """
+    from agents import mcp_client
+
+    return await mcp_client.remote_tools(server)
 
 
 @dataclass(frozen=True, slots=True)

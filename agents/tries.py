@@ -90,6 +90,7 @@ async def _with_retries(
 ) -> AsyncGenerator[Delta | ChatResult]:
     if max_retries:
         breaker.check(plan.selection)
+    await registry.prepare(plan.selection.provider)
     client, retries = plan.selection.client(http), 0
     while True:
         streamed = False

@@ -48,6 +48,7 @@ sys.setswitchinterval(0.001)
 # collector look through all calls under way once for each that begins.
 GC_THRESHOLDS = 20_000, 20, 10
 SIMULATOR_PREFIX = "/simulator"
+WATCHERS = ("/livez", "/readyz", "/metrics", "/static/")  # who asks here makes no calls
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,8 +72,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     if refusal := await asyncio.to_thread(reason_not_to_start):
         await send({"type": "lifespan.startup.failed", "message": refusal})
         return
-    # In the background: the SDKs take seconds to import, and a call would wait for them.
-    threading.Thread(target=_load, name="load-adapters", daemon=True).start()
+    await asyncio.to_thread(_spare_the_collector)
     async with http_client(), upstream(), timer():
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -80,17 +80,37 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def _load() -> None:
-    """Imports what calls need, and has the garbage collector leave alone what is there by then:
-    half a million objects that stay as long as the process, looked through again and again."""
-    registry.load_adapters()
+def _spare_the_collector() -> None:
+    """Has the garbage collector leave alone what is there by now: hundreds of thousands of objects
+    that stay as long as the process, and that it would look through again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
+class _Adapters:
+    """The providers' SDKs. They take seconds to import, and a call would wait for that; and 60 MB,
+    which a process does without that serves nothing but the gateway."""
+
+    _begun = False
+
+    def prepare(self, path: str) -> None:
+        """Loads them in the background once people or programs use anything else."""
+        if not self._begun and not path.startswith(WATCHERS):
+            self._begun = True
+            threading.Thread(target=self._load, name="load-adapters", daemon=True).start()
+
+    def _load(self) -> None:
+        registry.load_adapters()
+        _spare_the_collector()
+
+
+_adapters = _Adapters()
+
+
 async def _bounded_django(scope: Scope, receive: Receive, send: Send) -> None:
     """Django reads a body whole before anything looks at it, so its size is bounded here."""
+    _adapters.prepare(scope["path"])
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     too_large = not declared.isdigit() or int(declared) > settings.MAX_BODY_BYTES
     received = 0

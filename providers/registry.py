@@ -7,6 +7,7 @@ second to import, so a process pays only for those it uses.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
@@ -193,14 +194,26 @@ def make_client(
     )
 
 
+async def prepare(name: str) -> None:
+    """Call it before `make_client` on an event loop: the first client of a provider imports its
+    SDK, which takes seconds that nobody else should wait. Raises `UnknownProvider`."""
+    path = get(name).adapter
+    if path not in _loaded:
+        await asyncio.to_thread(_adapter, path)
+
+
 def load_adapters() -> None:
     """Imports every adapter with its SDK, so that no call has to wait for that."""
     for row in _ROWS:
         _adapter(row.adapter)
 
 
+_loaded: set[str] = set()
+
+
 @cache
 def _adapter(path: str) -> type[Adapter]:
     module, _, name = path.partition(":")
     adapter: type[Adapter] = getattr(import_module(module), name)
+    _loaded.add(path)
     return adapter
