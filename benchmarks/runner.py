@@ -27,6 +27,7 @@ from benchmarks.keys import Keys
 from benchmarks.measure import measure, unstreamed
 from benchmarks.models import RunStatus
 from benchmarks.plan import Contender, Plan, Step
+from benchmarks.prompts import Prompt
 from benchmarks.recorder import record
 from benchmarks.run import Source
 from benchmarks.sample import Sample
@@ -104,17 +105,22 @@ def carry_out(work: Work) -> None:
 
 @contextmanager
 def _no_long_pauses() -> Iterator[None]:
-    """Spares the collector what is there to stay, or it would look through all of it mid-call;
-    and what writes to the database, in a thread, may hold the interpreter for 0.5 ms, not 5."""
+    """What writes to the database, in a thread, may hold the interpreter for 0.5 ms, not 5; and
+    the collector is spared what `_settle` found."""
     usual = sys.getswitchinterval()
-    gc.collect()
-    gc.freeze()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         yield
     finally:
         sys.setswitchinterval(usual)
         gc.unfreeze()
+
+
+def _settle() -> None:
+    """Spares the collector what is there to stay, such as the SDKs: looking through all of it
+    takes 130 ms, and would happen mid-call."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _carry_out(work: Work, purse: Purse) -> None:
@@ -132,6 +138,7 @@ async def _carry_out(work: Work, purse: Purse) -> None:
             ready = await _initialize(work, http)
             if not ready:
                 work.stop(RunStatus.FAILED, "None of the keys can be used.")
+            _settle()
             if ready and not work.plan.rate:
                 await _calibrate(work, work.plan.levels, http)
             steps = [
@@ -140,14 +147,21 @@ async def _carry_out(work: Work, purse: Purse) -> None:
                 if step.contender in ready and step.order not in work.claim.done
             ]
             journal = Journal(work.claim)
-            for _, section in groupby(steps, lambda step: (step.cold, step.level, step.prompt)):
-                take = _take_at_rate if work.plan.rate else _take_all
+            take = _take_at_rate if work.plan.rate else _take_all
+            for (was_cold, *_), section in groupby(steps, _section):
                 await take(work, list(section), ready, purse, journal)
+                if was_cold:
+                    _settle()  # SDKs make much on their first call
             if steps and work.plan.rate:  # only now it is known how many were under way
                 seconds = await sync_to_async(store.mean_seconds)(work.claim)
                 await _calibrate(work, (work.plan.in_flight(seconds),), http)
         finally:
             await sync_to_async(connections.close_all)()
+
+
+def _section(step: Step) -> tuple[bool, int, Prompt]:
+    """Steps that are made together; the next ones wait for the last of them."""
+    return step.cold, step.level, step.prompt
 
 
 async def _calibrate(work: Work, levels: Iterable[int], http: httpx2.AsyncClient) -> None:
