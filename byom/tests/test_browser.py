@@ -329,6 +329,7 @@ def test_a_benchmark_is_cancelled_and_gone_on_with(
     in_the_background: None, slow_key: None, page: Page
 ) -> None:
     page.goto("/benchmarks/new/")
+    page.get_by_text("More: prompts with checks").click()
     page.get_by_label("Warm-up calls").fill("0")
     page.get_by_role("button", name="Start").click()
     page.get_by_role("button", name="Cancel").click()
