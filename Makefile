@@ -51,7 +51,7 @@ test-sqlite: .venv/.installed-dev browser
 POSTGRES_TEST_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 test-postgres: .venv/.installed-dev
 	@if $(PY) -c "import psycopg; psycopg.connect('$(POSTGRES_TEST_URL)', connect_timeout=3).close()" 2>/dev/null; \
-	then set -x; TEST_DATABASE_URL=$(POSTGRES_TEST_URL) $(PY) -m pytest -n 2 --quiet -m 'not slow' \
+	then set -x; TEST_DATABASE_URL=$(POSTGRES_TEST_URL) $(PY) -m pytest -n 2 --quiet -m 'integration and not slow' \
 		agents credentials gateway usage; \
 	else echo "No PostgreSQL at 127.0.0.1:5432: tests ran on SQLite only."; fi
 

@@ -28,7 +28,7 @@ from providers.errors import ProviderError
 from usage.admission import NotAdmitted
 from usage.models import PriceOverride, UsageRecord
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ from agents.models import AgentSession
 ask = async_to_sync(in_database)
 
 
+pytestmark = pytest.mark.integration
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_job_gives_its_connection_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)  # as with PostgreSQL's pool

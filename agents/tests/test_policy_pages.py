@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from agents.models import SelectionPolicy
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 API = "/api/v1/users/me/policy"
 
 
