@@ -4,6 +4,7 @@ lines."""
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
@@ -28,7 +29,20 @@ def as_file(run: BenchmarkRun, kind: str) -> HttpResponseBase:
 
 
 def _document(run: BenchmarkRun) -> str:
-    return json.dumps(results.document(store.run_of(run.pk)), indent=2, ensure_ascii=False)
+    found = results.document(store.run_of(run.pk), _known(run))
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def _known(run: BenchmarkRun) -> dict[str, Any] | None:
+    """None until the run is over, and of runs that an earlier version has judged."""
+    if run.finished_at is None or run.schema_version != results.SCHEMA_VERSION:
+        return None
+    return {
+        "summary": run.summary,
+        "sweep": run.sweep,
+        "verdicts": run.verdicts,
+        "harness_error_ms": run.harness_error,
+    }
 
 
 def _headers(run: BenchmarkRun, ending: str) -> dict[str, str]:

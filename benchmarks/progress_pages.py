@@ -19,6 +19,7 @@ WAITS_LONG = (
     "No worker has taken it yet. Another run may be going on: they wait for one another, so that "
     "none measures the other. If it stays like this, ask the operator whether the task workers run."
 )
+PREPARES = "It loads the providers’ SDKs and tests its stopwatch first: a few seconds."
 ADVICE: Mapping[str, str] = {
     RunStatus.OUT_OF_MONEY: "Go on with a higher limit, or with the same one if a budget of yours "
     "has room again. No call is made twice.",
@@ -60,7 +61,7 @@ def progress_of(run: BenchmarkRun) -> Progress:
         spent=Decimal(held["spent"]) / NANO,
         contenders=_so_far(run),
         refused=[(name(contenders[int(at)]), why) for at, why in run.refused.items()],
-        note=WAITS_LONG if _waits_long(run) else run.error,
+        note=_note(run),
         advice=ADVICE.get(run.status, "") if missing else "",
         can_go_on=missing and run.status in ADVICE,
     )
@@ -81,6 +82,12 @@ def _so_far(run: BenchmarkRun) -> list[SoFar]:
 
 def _key(provider: str, model: str, credential: object) -> tuple[str, str, str]:
     return provider, model, str(credential or "")
+
+
+def _note(run: BenchmarkRun) -> str:
+    if run.status == RunStatus.RUNNING and not run.done:
+        return PREPARES
+    return WAITS_LONG if _waits_long(run) else run.error
 
 
 def _waits_long(run: BenchmarkRun) -> bool:

@@ -39,7 +39,9 @@ TIMES = (
 JSON = dict[str, Any]
 
 
-def document(run: Run) -> JSON:
+def document(run: Run, known: JSON | None = None) -> JSON:
+    """`known` is what the samples were found to come to before, if they were: with many of them
+    that takes seconds."""
     return {
         "schema": "byom-benchmark",
         "schema_version": SCHEMA_VERSION,
@@ -53,11 +55,18 @@ def document(run: Run) -> JSON:
         "prices": prices(run),
         "environment": dict(run.environment) or environment(),
         "samples": samples(run),
+        **(known or outcome(run)),
+        "compared_with": run.baseline.name if run.baseline else None,
+        "changes": change_rows(run),
+    }
+
+
+def outcome(run: Run) -> JSON:
+    """What the samples come to."""
+    return {
         "summary": summary_rows(run),
         "sweep": sweep_rows(run),
         "verdicts": verdict_rows(run),
-        "compared_with": run.baseline.name if run.baseline else None,
-        "changes": change_rows(run),
         "harness_error_ms": harness_row(run),
     }
 

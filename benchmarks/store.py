@@ -30,7 +30,6 @@ from benchmarks.models import (
 )
 from benchmarks.plan import Contender, Plan
 from benchmarks.plan_json import plan_to_json
-from benchmarks.result_rows import harness_row, summary_rows, sweep_rows, verdict_rows
 from benchmarks.rows import load, to_row
 from benchmarks.run import Run, Source
 from benchmarks.sample import Error, Sample
@@ -285,8 +284,10 @@ def finish(run_id: uuid.UUID) -> None:
     row.finished_at = timezone.now()
     run = load(row)
     row.environment = results.environment()
-    row.summary, row.sweep, row.verdicts = summary_rows(run), sweep_rows(run), verdict_rows(run)
-    row.harness_error = harness_row(run)
+    found = results.outcome(run)
+    row.summary, row.sweep, row.verdicts = found["summary"], found["sweep"], found["verdicts"]
+    row.harness_error = found["harness_error_ms"]
+    row.schema_version = results.SCHEMA_VERSION
     far = [sample.step.order for sample in outlying(run.measured)]
     with transaction.atomic():
         row.save()

@@ -12,7 +12,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from benchmarks import store
 from benchmarks.models import BenchmarkRun, BenchmarkSample
+from benchmarks.results import document
 from benchmarks.sample import Truth
 from benchmarks.slo import Slo
 from benchmarks.tests.samples import GOOGLE, OPENAI, kept, run_of, sample
@@ -122,6 +124,19 @@ def test_a_run_that_goes_on_is_not_deleted(alice: User, client: Client) -> None:
         409, "under_way",
     )  # fmt: skip
     assert BenchmarkRun.objects.exists()
+
+
+def test_the_json_file_holds_what_was_found_when_the_run_ended(
+    alice: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run_of(alice)
+    client.force_login(alice)
+    anew = document(store.run_of(run.pk))
+    monkeypatch.setattr("benchmarks.results.outcome", lambda run: pytest.fail("reckoned again"))
+
+    found = client.get(f"/benchmarks/{run.pk}/results.json").json()
+
+    assert found == json.loads(json.dumps(anew))
 
 
 def test_calls_are_paged_and_filtered(

@@ -216,6 +216,15 @@ def test_a_run_that_goes_on_is_shown_live(waiting: BenchmarkRun, signed_in: Clie
     assert 'http-equiv="refresh"' in page and "<h1>" not in part
 
 
+def test_a_run_that_has_no_call_yet_says_what_it_does(
+    waiting: BenchmarkRun, signed_in: Client
+) -> None:
+    store.take(waiting.pk)
+
+    part = signed_in.get(f"/benchmarks/{waiting.pk}/progress").content.decode()
+    assert "tests its stopwatch first" in part
+
+
 def test_a_run_that_nobody_takes_says_so(waiting: BenchmarkRun, signed_in: Client) -> None:
     BenchmarkRun.objects.update(created_at=timezone.now() - timedelta(minutes=5))
 

@@ -78,6 +78,7 @@ def pages(run: BenchmarkRun, other: BenchmarkRun) -> Iterator[tuple[str, str]]:
     yield "calls", f"{address}calls/"
     yield "calls, page 100", f"{address}calls/?page=100"
     yield "report", f"{address}report.html"
+    yield "JSON", f"{address}results.json"
     yield "compare", f"{address}compare/?with={other.pk}"
     yield "trends", "/benchmarks/trends/"
     yield "list", "/benchmarks/"
