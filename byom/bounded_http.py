@@ -1,8 +1,9 @@
-"""uvicorn's HTTP protocol with bounds on what comes before an application is asked.
+"""uvicorn's HTTP protocol with bounds on what no application hears of.
 
 uvicorn reads the head of a request for as long as it comes, and whatever its size: a client could
-keep a connection, or fill the memory, without an application ever hearing of it. Bodies are the
-applications' own to bound.
+keep a connection, or fill the memory, before an application is asked. One that takes nothing of
+its answer would keep the connection, what waits for it, and the provider's stream behind it.
+Bodies are the applications' own to bound.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
+STALLED_SECONDS = 300.0
 
 
 class HeadTooLarge(Exception):
@@ -20,10 +22,12 @@ class HeadTooLarge(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Hangs up where a head is larger than MAX_HEAD_BYTES or takes longer than HEAD_SECONDS."""
+    """Hangs up where a head is larger than MAX_HEAD_BYTES or takes longer than HEAD_SECONDS, and
+    where for STALLED_SECONDS too little is taken of an answer for more of it to be written."""
 
     _in_head = False
     _waits: asyncio.TimerHandle | None = None  # for the rest of a head: most come in one read
+    _stalls: asyncio.TimerHandle | None = None  # set while more is written than is taken
     _received = 0  # bytes since a head began, in whole reads
     _in_headers = 0
 
@@ -34,7 +38,30 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
+        self._flows()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._may_stall()
+
+    def resume_writing(self) -> None:
+        self._flows()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """A connection that is closed stays until what was written has been taken."""
+        super().timeout_keep_alive_handler()
+        self._may_stall()
+
+    def _may_stall(self) -> None:
+        if self._stalls is None:
+            self._stalls = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def _flows(self) -> None:
+        if self._stalls is not None:
+            self._stalls.cancel()
+            self._stalls = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

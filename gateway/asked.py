@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.bounds import MOST_ASKED, holds_too_much
 from gateway.errors import BadBody
 from gateway.routes import Route
 from providers.vocabulary import JSON
@@ -30,6 +31,8 @@ class Asked:
 
 def read_request(where: Route, body: bytes) -> Asked:
     """Raises BadBody, for what no provider could answer either, or could not be counted."""
+    if holds_too_much(body, MOST_ASKED):
+        raise BadBody(flaw=f"its body holds more than {MOST_ASKED:,} values")
     try:
         parsed = json.loads(body.decode())
     except (ValueError, RecursionError):

@@ -66,21 +66,18 @@ class Exchange:
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
             raise _too_large()
-        chunks: list[bytes] = []
-        size = 0
-        more = True
-        while more:
+        body = bytearray()  # a list of pieces, of a byte each, would take many times as much
+        while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > MAX_BODY_BYTES:
+            piece: bytes = message.get("body", b"")
+            if len(body) + len(piece) > MAX_BODY_BYTES:
                 raise _too_large()
-            more = message.get("more_body", False)
-            if more:
-                deadline.at = min(monotonic() + IDLE_SECONDS, latest)
-        return b"".join(chunks)
+            if not message.get("more_body", False):
+                return bytes(body + piece) if body else piece
+            body += piece
+            deadline.at = min(monotonic() + IDLE_SECONDS, latest)
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cancelled, and has ended, once the client goes away.

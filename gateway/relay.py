@@ -50,6 +50,7 @@ _RESPONSE_HEADERS = frozenset(
     | {"x-should-retry", "openai-processing-ms", "openai-version", "server-timing"}
 )
 _RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+STREAM_SECONDS = 3600.0  # for all of a stream
 _LINGER_SECONDS = 1.0
 _TIMEOUTS = (TimeoutError, httpcore2.TimeoutException)
 _TROUBLE = (
@@ -181,7 +182,7 @@ class Relay:
     async def _pass_on(self, response: aiohttp.ClientResponse, deadline: Deadline) -> None:
         """All of a stream but what the tap holds back. A closed one is read to the end of its
         connection, which can be used again then, though not for long."""
-        deadline.at = None
+        deadline.at = monotonic() + STREAM_SECONDS
         theirs = _passing(response)
         headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers)

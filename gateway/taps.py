@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.bounds import MOST_ANSWERED, MOST_LINE_BYTES, holds_too_much
 from gateway.readers import Reader, Reading
+from providers.http import UnreadableAnswer
 from providers.redaction import redact
 from providers.vocabulary import JSON
 
@@ -17,6 +19,8 @@ _UNEXPECTED = (AttributeError, TypeError, ValueError, LookupError, RecursionErro
 
 def read_whole(read: Reader, body: bytes) -> Reading | None:
     """What a whole answer says; None if it is no JSON object (or, from Gemini, a list of them)."""
+    if holds_too_much(body, MOST_ANSWERED):
+        return None
     reading = Reading()
     try:
         parsed = json.loads(body)
@@ -64,23 +68,34 @@ class StreamTap:
     hides_usage: bool = False
     reading: Reading = field(default_factory=Reading)
     _shape: tuple[bytes, bytes] | None = None
-    _begun: list[bytes] = field(default_factory=list)
-    _held: list[bytes] = field(default_factory=list)
+    _begun: bytearray = field(default_factory=bytearray)
+    _held: bytearray = field(default_factory=bytearray)
     _skips_blank: bool = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """The bytes to pass on now; a line that is not complete waits for its end."""
+        """The bytes to pass on now; a line that is not complete waits for its end. Raises
+        UnreadableAnswer where too much would have to wait."""
         if self._is_like_the_last(chunk):
             return chunk
         if b"\n" not in chunk:
-            self._begun.append(chunk)
+            self._begun += chunk
+            if len(self._begun) > MOST_LINE_BYTES:
+                raise UnreadableAnswer("a line of the stream is too long")
             return b""
-        *lines, rest = (b"".join(self._begun) + chunk).split(b"\n")
-        self._begun = [rest] if rest else []
+        *lines, rest = (bytes(self._begun) + chunk if self._begun else chunk).split(b"\n")
+        self._begun = bytearray(rest)
         passing: list[bytes] = []
         for line in self._kept(lines):
-            (self._held if self.reading.closed else passing).append(line)
+            if self.reading.closed:
+                self._hold(line)
+            else:
+                passing.append(line)
         return b"".join(passing)
+
+    def _hold(self, line: bytes) -> None:
+        self._held += line
+        if len(self._held) > MOST_LINE_BYTES:
+            raise UnreadableAnswer("too much comes after the end of the stream")
 
     def _is_like_the_last(self, chunk: bytes) -> bool:
         """Whether a chunk is one event, and like the last one in all but its text."""
@@ -91,9 +106,9 @@ class StreamTap:
 
     def rest(self) -> bytes:
         """What is left when the stream has ended: what was held back, and a line without end."""
-        left, self._begun = b"".join(self._begun), []
+        left, self._begun = bytes(self._begun), bytearray()
         last = b"".join(self._kept([left]))[:-1] if left else b""
-        return b"".join(self._held) + last
+        return bytes(self._held) + last
 
     def _kept(self, lines: list[bytes]) -> Iterator[bytes]:
         for line in lines:
@@ -112,6 +127,8 @@ class StreamTap:
         if self._shape is not None and self._has_shape(line, *self._shape):
             return line
         payload = line[len(b"data:") :].strip()
+        if holds_too_much(payload, MOST_ANSWERED):
+            return line
         if payload == b"[DONE]":
             self.reading.ended = self.reading.closed = True
             return line

@@ -6,6 +6,7 @@ The ledger has its row before the client can know that the answer is over.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -26,11 +27,13 @@ from gateway.errors import BadBody, ClientGone
 from gateway.exchange import STREAM_HEADERS, Exchange
 from gateway.rate_headers import rate_headers
 from gateway.receipts import receipt_headers
+from gateway.relay import STREAM_SECONDS
 from gateway.translation.answers import AnthropicWriter, GoogleWriter, OpenAIWriter
 from gateway.translation.from_anthropic import read_anthropic_request
 from gateway.translation.from_google import read_google_request
 from gateway.translation.from_openai import read_openai_request
-from providers.errors import ProviderError
+from providers import registry
+from providers.errors import CallTimeout, ProviderError
 from providers.vocabulary import ChatRequest, Delta
 from usage.ledger import OpenCall
 
@@ -92,9 +95,12 @@ class Translated:
     async def run(self) -> None:
         """Answers the client. Raises NotAdmitted, before anything was sent or answered."""
         try:
-            await self.exchange.while_connected(self._serve())
+            async with asyncio.timeout(STREAM_SECONDS):
+                await self.exchange.while_connected(self._serve())
         except (ProviderError, Unreadable) as error:
             await self._fail(error)
+        except TimeoutError:  # what had arrived has been settled
+            await self._fail(CallTimeout(registry.label(self.call.payer.provider)))
         except (ClientGone, OSError):  # the call has been settled when it was cancelled
             return
 

@@ -105,13 +105,12 @@ def _resolved(host: str, port: int, address: str) -> ResolveResult:
 
 async def whole(response: aiohttp.ClientResponse) -> bytes:
     """All of an answer. Raises as `Upstream.post` does."""
-    found, size = [], 0
+    body = bytearray()  # a list of pieces, of a byte each, would take many times as much
     while chunk := await response.content.readany():
-        found.append(chunk)
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
             raise UnreadableAnswer("the answer is too large")
-    return b"".join(found)
+    return bytes(body)
 
 
 async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -198,7 +198,7 @@ async def _written(upstream: Target) -> int:
 @asynccontextmanager
 async def watched(process: int) -> AsyncGenerator[Taken]:
     """What the process takes within, looked at twice a second. Zeros where there is no /proc."""
-    taken = Taken(before_mb=_memory(process, "VmRSS"))
+    taken = Taken(before_mb=memory_mb(process))
     before = cpu_seconds(process) or 0.0
     looking = asyncio.create_task(_look(process, taken))
     try:
@@ -210,14 +210,14 @@ async def watched(process: int) -> AsyncGenerator[Taken]:
 
 async def _look(process: int, taken: Taken) -> None:
     while True:
-        taken.resident_mb = max(taken.resident_mb, _memory(process, "VmRSS"))
-        taken.own_mb = max(taken.own_mb, _memory(process, "Pss", "smaps_rollup"))
+        taken.resident_mb = max(taken.resident_mb, memory_mb(process))
+        taken.own_mb = max(taken.own_mb, memory_mb(process, "Pss", "smaps_rollup"))
         with suppress(OSError):
             taken.files = max(taken.files, len(list(Path(f"/proc/{process}/fd").iterdir())))
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _memory(process: int, name: str, file: str = "status") -> float:
+def memory_mb(process: int, name: str = "VmRSS", file: str = "status") -> float:
     """Megabytes, by one line of what /proc tells of a process."""
     with suppress(OSError):
         for line in Path(f"/proc/{process}/{file}").read_text().splitlines():

@@ -24,6 +24,7 @@ from agents.models import AgentSession, SessionStatus  # noqa: E402
 from agents.running import fail_lost_turns  # noqa: E402
 from credentials.models import AccessToken  # noqa: E402
 from credentials.services import add_credential  # noqa: E402
+from credentials.tests.factories import SIMULATOR_KEYS  # noqa: E402
 from gateway.tests.under_load import QUESTION  # noqa: E402
 from usage import budgets  # noqa: E402
 from usage.budget_models import nano_usd  # noqa: E402
@@ -35,9 +36,10 @@ from usage.summary import totals_of  # noqa: E402
 
 
 def seed(calls: str) -> dict[str, Any]:
-    """Alice with a key and a token, and hard budgets for so many calls: hers, and everyone's."""
+    """Alice with keys and a token, and hard budgets for so many calls: hers, and everyone's."""
     alice = User.objects.create_user("alice")
-    add_credential(owner=alice, provider="openai", api_key="sk-sim-ok-1234567890")
+    for provider in ("openai", "anthropic", "google"):
+        add_credential(owner=alice, provider=provider, api_key=SIMULATOR_KEYS[provider])
     _, token = AccessToken.issue(user=alice, name="program")
     cost = most_that_it_costs("openai", QUESTION["model"], ceiling(QUESTION), timezone.now())
     assert cost is not None

@@ -16,6 +16,7 @@ from agents import model_lists
 from benchmarks.simulator.server import SimulatorThread
 from credentials.models import AccessToken, ModelAlias
 from credentials.tests.factories import CredentialFactory
+from gateway.selection import COMPATIBLE
 from gateway.tests.sdks import SDK, Anthropic, Google, OpenAI, Place, run
 from gateway.tests.test_gateway import BODY, QUICK, Pin, post
 from gateway.tests.test_surfaces import listed
@@ -56,6 +57,47 @@ def test_each_sdk_asks_for_an_alias_of_each_provider(
     row = UsageRecord.objects.get()
     assert (row.provider, row.model, row.status) == (provider, MODELS[provider], "ok")
     assert [entry.model for entry in simulator.app.log] == [MODELS[provider]]
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("own", [True, False], ids=["its own key", "the usual order"])
+def test_each_sdk_asks_for_an_alias_of_a_server_of_ones_own(
+    simulator: SimulatorThread, place: Place, alice: User, sdk: SDK, own: bool
+) -> None:
+    """Its key need not be the default, nor its model's name look like nobody's."""
+    server = CredentialFactory.create(owner=alice, provider=COMPATIBLE)
+    name(alice, COMPATIBLE, "openai/gpt-oss:20b", credential=server if own else None)
+
+    assert "Paris" in run(sdk.complete(place, "fast", **QUICK))
+    row = UsageRecord.objects.get()
+    assert (row.provider, row.credential, row.model) == (COMPATIBLE, server, "openai/gpt-oss:20b")
+    assert [entry.model for entry in simulator.app.log] == ["openai/gpt-oss:20b"]
+
+
+def test_a_token_pinned_to_a_server_of_ones_own_goes_by_its_aliases_only(
+    simulator: SimulatorThread, pinned: Pin, alice: User
+) -> None:
+    at = pinned(provider=COMPATIBLE)
+    other = CredentialFactory.create(owner=alice, provider=COMPATIBLE)
+    name(alice, COMPATIBLE, "llama3")
+    name(alice, COMPATIBLE, "llama3", name="elsewhere", credential=other)
+
+    assert post(at, body={**BODY, "model": "fast"}).status_code == 200
+    refused = post(at, body={**BODY, "model": "elsewhere"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "alias_elsewhere")
+    listing = run(listed(OpenAI(), at))
+    assert listing[0] == "fast" and "elsewhere" not in listing
+    assert [entry.model for entry in simulator.app.log if entry.model] == ["llama3"]
+
+
+@pytest.mark.usefixtures("keys")
+def test_embeddings_go_by_an_alias_of_a_server_of_ones_own(place: Place, alice: User) -> None:
+    name(alice, COMPATIBLE, "nomic-embed-text", name="vectors")
+    CredentialFactory.create(owner=alice, provider=COMPATIBLE)
+
+    answer = post(place, "/v1/embeddings", {"model": "vectors", "input": "one"})
+    assert answer.headers["x-byom-provider"] == COMPATIBLE
+    assert UsageRecord.objects.get().model == "nomic-embed-text"
 
 
 @pytest.mark.usefixtures("keys")

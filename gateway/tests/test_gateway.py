@@ -357,3 +357,25 @@ def test_a_revoked_token_and_a_deleted_key_are_forgotten_at_once(
     assert "x-byom-credential" not in post(place).headers
     revoke_token(token=AccessToken.objects.get())
     assert post(place).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-mini", "claude-haiku-4-5"], ids=["relayed", "translated"]
+)
+def test_a_stream_without_end_is_ended(
+    simulator: SimulatorThread,
+    place: Place,
+    alice: User,
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("relay", "translated"):
+        monkeypatch.setattr(f"gateway.{module}.STREAM_SECONDS", 0.3)
+    for provider in ("openai", "anthropic"):
+        CredentialFactory.create(owner=alice, provider=provider)
+    slow = {"x-sim-itl-ms": "50", "x-sim-tokens": "500"}
+    answer = post(place, body={**BODY, "model": model, "stream": True}, headers=slow)
+
+    assert answer.status_code == 200 and '"code": "timeout"' in answer.text
+    row = UsageRecord.objects.get()
+    assert row.usage_source == "estimated" and row.output_tokens > 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +21,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from benchmarks.simulator.server import SimulatorThread
+from byom.asgi import Receive, Scope, Send
+from byom.bounded_http import BoundedHttp
+from byom.tests.live_server import serve
 from credentials.tests.factories import CredentialFactory
 from gateway.tests.sdks import Place
 from gateway.tests.test_gateway import BODY, QUICK
@@ -232,3 +236,30 @@ def test_no_bytes_at_all_are_a_500(
     line.socket.close()
     assert b"HTTP/1.1 5" not in answer
     assert not simulator.app.log
+
+
+@pytest.mark.parametrize("pieces", [1, 100], ids=["written", "being written"])
+def test_a_client_that_takes_nothing_of_its_answer_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    monkeypatch.setattr("byom.bounded_http.STALLED_SECONDS", 0.2)
+    ended, hung_up, lost = threading.Event(), threading.Event(), BoundedHttp.connection_lost
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for left in reversed(range(pieces)):
+                piece = b"x" * 16 * 2**20
+                await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+            ended.set()
+
+    def noting(self: BoundedHttp, exc: Exception | None) -> None:
+        lost(self, exc)
+        hung_up.set()
+
+    monkeypatch.setattr(BoundedHttp, "connection_lost", noting)
+    with serve(app) as url:
+        line = Line(Place(url, ""))
+        line.send(b"GET / HTTP/1.1\r\nHost: byom\r\n\r\n")
+        assert hung_up.wait(PATIENCE) and ended.wait(PATIENCE)
+        line.socket.close()

@@ -16,6 +16,7 @@ from gateway.readers import (
     read_responses,
 )
 from gateway.taps import StreamTap, read_whole
+from providers.http import UnreadableAnswer
 from providers.vocabulary import Usage
 
 CHUNKS: list[Any] = [
@@ -325,3 +326,27 @@ def test_lines_that_are_alike_count_as_if_each_had_been_read(
 
     assert passed == raw
     assert tap.reading.characters == sum(map(len, texts))
+
+
+def test_a_line_that_does_not_end_is_given_up() -> None:
+    tap = StreamTap(read_openai, "sk-secret")
+    with pytest.raises(UnreadableAnswer):
+        for _ in range(17):
+            assert tap.feed(b"x" * 2**20) == b""
+
+
+def test_what_comes_after_the_end_is_not_kept_for_ever() -> None:
+    tap = StreamTap(read_openai, "sk-secret")
+    tap.feed(b"data: [DONE]\n")
+    with pytest.raises(UnreadableAnswer):
+        for _ in range(17):
+            tap.feed(b"x" * 2**20 + b"\n")
+    assert tap.reading.ended
+
+
+@pytest.mark.parametrize("values", [b"[],", b'"a",', b"1,", b'{"b":0},'])
+def test_an_answer_of_millions_of_values_is_not_read(values: bytes) -> None:
+    bomb = b'{"choices":[' + values * 3_000_000 + b"0]}"
+    assert read_whole(read_openai, bomb) is None
+    tap = StreamTap(read_openai, "sk-secret")
+    assert tap.feed(b"data: " + bomb + b"\n\n") == b"data: " + bomb + b"\n\n"

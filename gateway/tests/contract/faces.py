@@ -44,6 +44,7 @@ class OpenAIFace:
     classes: dict[int, Any] = {  # noqa: RUF012
         400: openai.BadRequestError, 401: openai.AuthenticationError,
         403: openai.PermissionDeniedError, 404: openai.NotFoundError,
+        408: openai.APIStatusError, 413: openai.APIStatusError,  # it has none of their own
         429: openai.RateLimitError, 500: openai.InternalServerError,
     }  # fmt: skip
 
@@ -150,6 +151,7 @@ class AnthropicFace:
     classes: dict[int, Any] = {  # noqa: RUF012
         400: anthropic.BadRequestError, 401: anthropic.AuthenticationError,
         403: anthropic.PermissionDeniedError, 404: anthropic.NotFoundError,
+        408: anthropic.RequestTimeoutError, 413: anthropic.RequestTooLargeError,
         429: anthropic.RateLimitError, 500: anthropic.InternalServerError,
     }  # fmt: skip
 
@@ -248,7 +250,7 @@ class GoogleFace:
     Error: Any = errors.APIError
     classes: dict[int, Any] = {  # noqa: RUF012
         status: errors.ClientError if status < 500 else errors.ServerError
-        for status in (400, 401, 403, 404, 429, 500)
+        for status in (400, 401, 403, 404, 408, 413, 429, 500)
     }
 
     async def _generate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.contrib.auth.models import User
 from benchmarks.simulator.server import SimulatorThread
 from credentials.models import AccessToken, Scope
 from credentials.tests.factories import CredentialFactory
+from gateway.exchange import Exchange
 from gateway.tests.contract.conftest import Pair
 from gateway.tests.contract.faces import Face
 from gateway.tests.sdks import Place, run, status_of
@@ -112,7 +114,23 @@ def test_a_body_that_is_too_large(
 ) -> None:
     monkeypatch.setattr("gateway.exchange.MAX_BODY_BYTES", 100)
     error = refusal(face, place, text="word " * 100)
-    assert status_of(error) == 413 and "larger than" in str(error)
+    fired(face, error, 413)
+    assert "larger than" in str(error)
+
+
+@of_ours("408")
+def test_a_body_that_does_not_come(
+    face: Face, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waits(self: Exchange, deadline: asyncio.Timeout) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("gateway.exchange.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(Exchange, "_body", waits)
+    error = refusal(face, place)
+    fired(face, error, 408)
+    assert "did not come in time" in str(error)
 
 
 @of_ours("429, when to come again")
