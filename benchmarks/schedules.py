@@ -12,6 +12,7 @@ from benchmarks import background
 from benchmarks.models import BenchmarkRun, BenchmarkSchedule
 from benchmarks.plan import Plan
 from benchmarks.plan_json import plan_from_json, plan_to_json
+from benchmarks.plan_rules import BadPlan
 from benchmarks.rhythm import Rhythm
 from benchmarks.run import Source
 from benchmarks.starting import StartError, create
@@ -56,7 +57,7 @@ def _take(schedule: BenchmarkSchedule) -> BenchmarkRun | None:
     run, note = None, ""
     try:
         run = _create(schedule)
-    except (Skipped, StartError) as reason:
+    except (Skipped, BadPlan, StartError) as reason:
         note = str(reason)
         logger.info("Schedule %s was skipped: %s", schedule.pk, type(reason).__name__)
     BenchmarkSchedule.objects.filter(pk=schedule.pk).update(note=note)
@@ -64,7 +65,7 @@ def _take(schedule: BenchmarkSchedule) -> BenchmarkRun | None:
 
 
 def _create(schedule: BenchmarkSchedule) -> BenchmarkRun:
-    """Raises Skipped and StartError."""
+    """Raises Skipped, BadPlan and StartError."""
     token = schedule.access_token
     if not schedule.owner.is_active:
         raise Skipped("The account is switched off.")

@@ -47,18 +47,18 @@ def trends(request: HttpRequest) -> HttpResponse:
         "subjects": found.subjects,
     }
     if found.subjects:
-        context |= _chosen(request, form, found, days)
+        context |= _chosen(form, found)
     return render(request, "benchmarks/trends.html", context)
 
 
-def _chosen(request: HttpRequest, form: TrendForm, found: History, days: int) -> Mapping[str, Any]:
+def _chosen(form: TrendForm, found: History) -> Mapping[str, Any]:
     subject = _first(found.subjects, form.chosen("model", ""))
     prompts = found.prompts(subject)
     asked = form.chosen("prompt", "")
     prompt = asked if asked in prompts else prompts[0]
     zone = ZoneInfo(form.chosen("zone", "UTC"))
     points = found.points(subject, prompt)
-    hours = by_hour(request.user, subject, prompt, days, zone)
+    hours = by_hour(found.runs(subject), subject, prompt, zone)
     figures = [*(over_time(points, zone) if points else ()), *([hours] if hours else ())]
     return {"subject": subject, "prompts": prompts, "prompt": prompt, "figures": figures}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -27,19 +28,31 @@ FEWEST_IN_HOUR = 6  # a median of fewer has no interval
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is looked at. Simulated answers are never mixed with real ones."""
+    """What is looked at. Simulated answers are never mixed with real ones, nor what was measured
+    under one `load` with what was under another ("": one streamed call at a time)."""
 
     provider: str
     model: str
     simulated: bool
+    load: str = ""
 
     def __str__(self) -> str:
         name = f"{registry.label(self.provider)} {self.model}"
-        return f"{name} (simulated)" if self.simulated else name
+        name = f"{name} (simulated)" if self.simulated else name
+        return f"{name}, {self.load}" if self.load else name
 
     @property
     def key(self) -> str:
-        return f"{self.provider}:{self.model}:{int(self.simulated)}"
+        plain = f"{self.provider}:{self.model}:{int(self.simulated)}"
+        return f"{plain}:{self.load}" if self.load else plain
+
+
+class Past(NamedTuple):
+    """An earlier run."""
+
+    pk: uuid.UUID
+    at: datetime
+    load: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,43 +72,65 @@ class Point:
 class History:
     """Everything that runs of `days` have to say: entries of their summaries, the oldest first."""
 
-    entries: list[tuple[BenchmarkRun, Mapping[str, Any]]]
+    entries: list[tuple[Past, Mapping[str, Any]]]
 
     @property
     def subjects(self) -> list[Subject]:
         """Those of most runs first."""
-        found = Counter(_subject(entry) for _, entry in self.entries if entry["prompt"] is None)
+        found = Counter(_subject(*one) for one in self.entries if one[1]["prompt"] is None)
         return [subject for subject, _ in found.most_common()]
 
     def prompts(self, subject: Subject) -> list[str]:
-        named = (e["prompt"] for _, e in self.entries if _subject(e) == subject and e["prompt"])
+        named = (e["prompt"] for _, e in self._of(subject) if e["prompt"])
         return [prompt for prompt, _ in Counter(named).most_common()]
+
+    def runs(self, subject: Subject) -> set[uuid.UUID]:
+        return {run.pk for run, _ in self._of(subject)}
 
     def points(self, subject: Subject, prompt: str) -> list[Point]:
         return [
             _point(run, entry)
-            for run, entry in self.entries
-            if entry["prompt"] == prompt and _subject(entry) == subject and entry["calls"]
+            for run, entry in self._of(subject)
+            if entry["prompt"] == prompt and entry["calls"]
         ]
+
+    def _of(self, subject: Subject) -> list[tuple[Past, Mapping[str, Any]]]:
+        return [one for one in self.entries if _subject(*one) == subject]
 
 
 def history(user: Any, days: int) -> History:
     since = timezone.now() - timedelta(days=days)
     runs = BenchmarkRun.objects.owned_by(user).filter(created_at__gte=since, done__gt=0)
-    latest = runs.only("created_at", "summary")[:MOST_RUNS]
-    return History([(run, entry) for run in reversed(latest) for entry in run.summary])
+    latest = runs.values_list(
+        "pk", "created_at", "summary", "plan__concurrency", "plan__rate", "plan__stream"
+    )
+    return History(
+        [
+            (Past(pk, at, _load(*plan)), entry)
+            for pk, at, summary, *plan in reversed(latest[:MOST_RUNS])
+            for entry in summary
+        ]
+    )
 
 
-def _subject(entry: Mapping[str, Any]) -> Subject:
-    return Subject(entry["provider"], entry["model"], bool(entry["simulated"]))
+def _load(levels: Any, rate: Any, stream: Any) -> str:
+    """In words; nothing for the usual. Before schema version 3 `levels` was one number."""
+    numbers = levels if isinstance(levels, list) else [levels]
+    load = f"{rate:g} a second" if rate else f"{', '.join(map(str, numbers))} at a time"
+    parts = ([load] if rate or numbers != [1] else []) + ["whole answers"] * (stream is False)
+    return ", ".join(parts)
 
 
-def _point(run: BenchmarkRun, entry: Mapping[str, Any]) -> Point:
+def _subject(run: Past, entry: Mapping[str, Any]) -> Subject:
+    return Subject(entry["provider"], entry["model"], bool(entry["simulated"]), run.load)
+
+
+def _point(run: Past, entry: Mapping[str, Any]) -> Point:
     centre, cost = entry["median"] or {}, entry["cost_per_1000_usd"]
     seconds, first = centre.get("time_s"), centre.get("ttft_s")
     high = (entry["latency_ms"] or {}).get("p95") or {}
     return Point(
-        at=run.created_at,
+        at=run.at,
         calls=entry["calls"],
         failed=entry["failed"],
         latency=None if seconds is None else seconds * 1000,
@@ -168,9 +203,11 @@ def _cost_table(points: Sequence[Point], zone: ZoneInfo) -> Table:
     return Table(("Run", "1,000 calls"), rows)
 
 
-def by_hour(user: Any, subject: Subject, prompt: str, days: int, zone: ZoneInfo) -> Figure | None:
+def by_hour(
+    runs: Collection[uuid.UUID], subject: Subject, prompt: str, zone: ZoneInfo
+) -> Figure | None:
     """Response time by hour of the day in `zone`, of the latest 50,000 calls."""
-    hours = _hours(user, subject, prompt, days, zone)
+    hours = _hours(runs, subject, prompt, zone)
     known = {hour: found for hour, found in hours.items() if len(found) >= FEWEST_IN_HOUR}
     if not known:
         return None
@@ -200,11 +237,10 @@ def by_hour(user: Any, subject: Subject, prompt: str, days: int, zone: ZoneInfo)
 
 
 def _hours(
-    user: Any, subject: Subject, prompt: str, days: int, zone: ZoneInfo
+    runs: Collection[uuid.UUID], subject: Subject, prompt: str, zone: ZoneInfo
 ) -> dict[int, list[float]]:
-    since = timezone.now() - timedelta(days=days)
     rows = BenchmarkSample.objects.filter(
-        run__in=BenchmarkRun.objects.owned_by(user).filter(created_at__gte=since),
+        run__in=runs,
         provider=subject.provider,
         model=subject.model,
         is_simulated=subject.simulated,

@@ -109,6 +109,20 @@ def test_simulated_answers_are_never_mixed_with_real_ones(alice: User, signed_in
     assert ">7.1 s</td>" in other and ">1.1 s</td>" not in other
 
 
+def test_what_was_measured_under_load_is_a_trend_of_its_own(alice: User, signed_in: Client) -> None:
+    a_run_of(alice)
+    loaded = a_run_of(alice, seconds=7)
+    loaded.plan["concurrency"], loaded.plan["stream"] = [16], False
+    loaded.save()
+
+    alone = signed_in.get("/benchmarks/trends/?model=openai:gpt-4o-mini:0").content.decode()
+    key = "openai:gpt-4o-mini:0:16 at a time, whole answers"
+    many = signed_in.get("/benchmarks/trends/", {"model": key}).content.decode()
+    assert ">1.1 s</td>" in alone and ">7.1 s</td>" not in alone
+    assert ">7.1 s</td>" in many and ">1.1 s</td>" not in many
+    assert "gpt-4o-mini, 16 at a time, whole answers</option>" in alone
+
+
 def test_trends_without_runs_lead_to_a_schedule(alice: User, signed_in: Client) -> None:
     a_run_of(alice, days_ago=200)
 

@@ -102,6 +102,18 @@ def test_times_missed_while_no_server_ran_make_one_run(
     assert timedelta(hours=5) < schedule.next_at - timezone.now() < timedelta(hours=6)
 
 
+def test_a_plan_that_is_none_any_more_keeps_no_other_schedule_waiting(
+    alice: User, key: LLMCredential, never_carried_out: None
+) -> None:
+    bad, good = schedule_of(key, alice), schedule_of(key, alice)
+    bad.plan["runs"] = 10**6
+    bad.save()
+
+    assert start_due() == 1 and good.runs.count() == 1
+    bad.refresh_from_db()
+    assert "from 1 to 10000" in bad.note and bad.next_at > timezone.now()
+
+
 def test_a_run_that_broke_off_before_it_was_made_is_still_due(
     alice: User, key: LLMCredential, monkeypatch: pytest.MonkeyPatch
 ) -> None:
