@@ -121,7 +121,7 @@ class KeyRing:
         if kid not in self.keys:
             raise MissingKey
         try:
-            raw = base64.b64decode(payload, validate=True)
+            raw = binascii.a2b_base64(payload, strict_mode=True)
             data = _associated_data(kid, binding)
             cipher = _cipher(self.keys[kid])
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], data).decode()

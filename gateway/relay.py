@@ -64,7 +64,7 @@ _TROUBLE = (
 Pairs = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Order:
     """One call as it goes out. `seconds` bound a whole answer, and each silence of a stream."""
 

@@ -44,7 +44,7 @@ _over: Memory[Parties, tuple[Budget, ...]] = Memory()
 forget_on_change([_over], [Budget], but=frozenset(COUNTERS))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Intent:
     """A call before it is made. `cost` is the most that it can cost, None if that is unknown."""
 

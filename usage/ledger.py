@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,7 @@ from providers.vocabulary import Usage
 from usage.leases import Held
 from usage.models import Status, Surface, UsageRecord, UsageSource
 from usage.posting import Made, post
+from usage.price_models import PriceOverride
 from usage.prices import FREE, Price, price_of
 from usage.rates import Hold
 
@@ -163,7 +165,7 @@ class OpenCall:
         return post([self.close(outcome)])[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """How a call went. The credential learns it too: `error_code` and `reason` (a sentence) may
     put it into quarantine. `is_free` says that no provider takes money for such a call."""
@@ -192,11 +194,12 @@ class Closed:
         """Seconds since the end of the call."""
         return perf_counter() - self.end
 
-    def record(self) -> UsageRecord:
-        """The row, priced, not saved. Uses the database, where prices are not remembered."""
+    def record(self, entered: Sequence[PriceOverride] | None = None) -> UsageRecord:
+        """The row, priced, not saved. Uses the database if it is not given the prices that staff
+        have `entered`, or the list of prices has not been read."""
         call, outcome = self.call, self.outcome
         caller, payer, usage = call.caller, call.payer, outcome.usage
-        price = self._price()
+        price = self._price(entered)
         facts: dict[str, Any] = {
             "id": call.id,
             "attempt_of": call.attempt_of,
@@ -234,7 +237,7 @@ class Closed:
         row.__dict__.update(facts, _state=ModelState(), warnings=call.warnings)
         return row
 
-    def _price(self) -> Price:
+    def _price(self, entered: Sequence[PriceOverride] | None) -> Price:
         if self.outcome.is_free:
             return FREE
         return price_of(
@@ -242,6 +245,7 @@ class Closed:
             models=(self.outcome.model_served, self.call.payer.model),
             usage=self.outcome.usage,
             at=self.call.started_at,
+            entered=entered,
         )
 
 

@@ -76,9 +76,10 @@ def make_ahead(entry: Closed) -> None:
     """Makes the row here and now, if that takes no database. Where one thread takes calls and
     another writes them, the less the second has to do the better: Python lets only one of them
     work, and to change between them costs more than to make a row."""
-    if entry.call.has_reservations or known_overrides() is None or not is_read():
+    entered = known_overrides()
+    if entry.call.has_reservations or entered is None or not is_read():
         return
-    record = entry.record()
+    record = entry.record(entered)
     found = budgets.known_over(budgets.parties_of(record))
     if found is not None:
         entry.made = _made(record, found)

@@ -66,8 +66,11 @@ def by_list(
     pricing_id = registry.get(provider).pricing_id
     if pricing_id is None:
         return UNKNOWN
-    found = (_calculate(prices, pricing_id, model, usage, at, context) for model in names)
-    return next((price for price in found if price is not None), UNKNOWN)
+    for model in names:
+        price = _calculate(prices, pricing_id, model, usage, at, context)
+        if price is not None:
+            return price
+    return UNKNOWN
 
 
 def most_that_it_costs(

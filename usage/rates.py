@@ -52,7 +52,7 @@ class LimitReached(Exception):
         super().__init__(type(self).__doc__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hold:
     """What a call has taken of its limits. Give it back once, by `settle` or `cancel`."""
 

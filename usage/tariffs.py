@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 
 import genai_prices
 from genai_prices.types import ModelPrice, TieredPrices
@@ -19,6 +18,7 @@ from providers.vocabulary import Usage
 
 UNITS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
 MILLION = 1_000_000
+MOST_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +43,21 @@ class Tariff:
 
 def tariff(prices: ModelPrice) -> Tariff | None:
     """None where the price of a token depends on how many there are."""
-    return _tariffs(_Prices(prices))
+    known, found = _known.get(id(prices), (None, None))
+    if known is not prices:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        found = _worked_out(prices)
+        _known[id(prices)] = prices, found
+    return found
 
 
-class _Prices:
-    """A model's prices, known by identity: lists of prices are never changed, but replaced."""
-
-    def __init__(self, prices: ModelPrice) -> None:
-        self.prices = prices
-
-    def __hash__(self) -> int:
-        return id(self.prices)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Prices) and self.prices is other.prices
+# By identity: lists of prices are never changed, but replaced. The prices are held, so that no
+# others can have their identity.
+_known: dict[int, tuple[ModelPrice, Tariff | None]] = {}
 
 
-@lru_cache(4096)
-def _tariffs(held: _Prices) -> Tariff | None:
-    prices = held.prices
+def _worked_out(prices: ModelPrice) -> Tariff | None:
     units = {name: getattr(prices, name, None) for name in UNITS}
     if any(isinstance(value, TieredPrices) for value in vars(prices).values()):
         return None
