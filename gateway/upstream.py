@@ -105,7 +105,7 @@ def _resolved(host: str, port: int, address: str) -> ResolveResult:
 
 async def whole(response: aiohttp.ClientResponse) -> bytes:
     """All of an answer. Raises as `Upstream.post` does."""
-    body = bytearray()  # a list of pieces, of a byte each, would take many times as much
+    body = bytearray()
     while chunk := await response.content.readany():
         body += chunk
         if len(body) > MAX_BODY_BYTES:

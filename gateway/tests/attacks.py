@@ -122,8 +122,7 @@ class Attack:
 def _bodies(draw: Any, usual: dict[str, Any]) -> bytes:
     kind = draw(st.sampled_from(["usual", "streamed", "mixed", "mixed", "cut", "bytes"]))
     if kind == "bytes":
-        wild: bytes = draw(st.binary(max_size=200))
-        return wild
+        return bytes(draw(st.binary(max_size=200)))
     body = dict(usual)
     if kind == "streamed":
         body["stream"] = True
