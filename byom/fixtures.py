@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from byom.tests.databases import Database
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Before any fixture ends: the thread that writes the ledger looks after leases until nobody
+    needs them, and must not meet a database that is being emptied."""
+    if ledger := sys.modules.get("usage.group_commit"):
+        ledger.leases.forget_all()
+        ledger.group_commit().close()
+
+
 @pytest.fixture(autouse=True)
 def close_connections_of_async_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     """An async test's database work runs in asgiref's thread, whose connection nobody closes:
@@ -106,9 +115,6 @@ def fresh_limits() -> Iterator[None]:
     from credentials.limits import buckets
 
     yield
-    if ledger := sys.modules.get("usage.group_commit"):
-        ledger.leases.forget_all()
-        ledger.group_commit().close()
     if memory := sys.modules.get("usage.memory"):
         memory.forget_everything()
     buckets.cache_clear()

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-from django.db import DatabaseError, IntegrityError, connections
+from django.db import IntegrityError, connections
 
 from usage import leases
 from usage.ledger import Closed
@@ -116,10 +116,11 @@ class GroupCommit:
 
 
 def _on_leases(work: Callable[[], bool | None]) -> bool | None:
-    """What `work` says; True where the database could not be asked."""
+    """What `work` says; True where it failed: rows to come must not wait for a thread that ended
+    over leases."""
     try:
         return work()
-    except DatabaseError as error:
+    except Exception as error:
         logger.warning("Leases on budgets were not given back: %s", type(error).__name__)
         connections.close_all()
         return True
