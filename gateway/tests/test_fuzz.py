@@ -132,7 +132,9 @@ def test_no_request_is_a_mistake_of_ours_and_none_leaves_anything_behind(
         before = stand.held()
         seen = attacked(Place(url, token), FEW)
         assert until(lambda: not grown(before, stand.held())), (before, stand.held())
-        assert until(lambda: UsageRecord.objects.count() == len(simulator.app.log))
+        assert until(lambda: UsageRecord.objects.count() >= len(simulator.app.log))
+        answered = UsageRecord.objects.exclude(status="cancelled")  # who left before it was sent
+        assert answered.count() <= len(simulator.app.log)
     print(f"\n{dict(seen)}")
     assert seen["200"] > FEW / 20 and seen["400"] > FEW / 20, "too few got anywhere"
 
