@@ -104,9 +104,13 @@ def sign_in(page: Page) -> None:
     expect(page.get_by_role("heading", name="Hello, ada")).to_be_visible()
 
 
-def start_chat(page: Page) -> None:
+def start_chat(page: Page, *tools: str) -> None:
     page.goto("/chat/new/")
+    for tool in tools:
+        page.get_by_label(tool).check()
     page.get_by_role("button", name="Start").click()
+    # A click does not wait for the page it leads to: what is typed before is typed into the form.
+    page.wait_for_url(lambda url: not url.endswith("/chat/new/"))
     expect(page.get_by_label("Message")).to_be_focused()
 
 
@@ -182,9 +186,7 @@ def test_a_cost_of_many_digits_stands_on_one_line(cheap_call: None, page: Page, 
 
 
 def test_the_sum_of_a_turn_looks_as_it_will_after_a_reload(page: Page) -> None:
-    page.goto("/chat/new/")
-    page.get_by_label("calculator").check()
-    page.get_by_role("button", name="Start").click()
+    start_chat(page, "calculator")
     ask(page, "Use calculator: what is 6*7?")
     whole = page.get_by_label("The whole turn")
     expect(whole).to_contain_text("Whole turn: 2 calls")
