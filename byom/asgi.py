@@ -73,7 +73,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.startup.failed", "message": refusal})
         return
     await asyncio.to_thread(_spare_the_collector)
-    async with http_client(), upstream(), timer():
+    async with group_commit().on_this_loop(), http_client(), upstream(), timer():
         await send({"type": "lifespan.startup.complete"})
         await receive()
     await asyncio.to_thread(group_commit().close)

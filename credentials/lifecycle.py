@@ -19,7 +19,8 @@ from credentials import notices
 from credentials.models import LLMCredential
 from credentials.trail import Action, record
 
-USE_PRECISION = timedelta(minutes=1)
+USE_SECONDS = 60.0
+USE_PRECISION = timedelta(seconds=USE_SECONDS)
 REMINDER_DAYS = (7, 1)
 # The provider's word that the key itself is the trouble, by the error's code.
 QUARANTINE_CODES = frozenset({"authentication_failed", "quota_spent"})
@@ -35,7 +36,7 @@ def note_use(credential_id: uuid.UUID, error_code: str, reason: str = "") -> Non
     if error_code in QUARANTINE_CODES:
         quarantine(credential_id, reason)
         return
-    if not error_code and not _is_due(credential_id):
+    if not is_news(credential_id, error_code):
         return
     now = timezone.now()
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USE_PRECISION)
@@ -43,6 +44,7 @@ def note_use(credential_id: uuid.UUID, error_code: str, reason: str = "") -> Non
     if error_code:
         row.update(last_used_at=now)
     else:
+        _remember(credential_id)
         row.update(last_used_at=now, last_validated_at=now, last_error="")
 
 
@@ -50,15 +52,17 @@ _noted: dict[uuid.UUID, float] = {}
 _MOST_NOTED = 10_000
 
 
-def _is_due(credential_id: uuid.UUID) -> bool:
-    """Whether this process has not noted a good call with the key within the last minute."""
-    now = time.monotonic()
-    if now - _noted.get(credential_id, -math.inf) < USE_PRECISION.total_seconds():
-        return False
+def is_news(credential_id: uuid.UUID, error_code: str) -> bool:
+    """Whether `note_use` would have anything to write: each failure, and a good call if this
+    process has not noted one with the key within the last minute."""
+    since = time.monotonic() - _noted.get(credential_id, -math.inf)
+    return bool(error_code) or since >= USE_SECONDS
+
+
+def _remember(credential_id: uuid.UUID) -> None:
     if len(_noted) >= _MOST_NOTED:
         _noted.clear()
-    _noted[credential_id] = now
-    return True
+    _noted[credential_id] = time.monotonic()
 
 
 def quarantine(credential_id: uuid.UUID, reason: str) -> bool:

@@ -2,7 +2,8 @@
 
 While one transaction is under way the next calls wait together. So nobody waits for a timer, and
 the busier it gets the more calls share the cost. One thread of a process writes; it ends when
-nobody has called for a second and nothing is held in budgets.
+nobody has called for a second and nothing is held in budgets. On PostgreSQL a server's event loop
+writes what is plain by itself (`usage.loop_commit`).
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ import asyncio
 import logging
 import queue
 import threading
+import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from django.db import IntegrityError, connections
 
-from usage import leases
+from credentials.lifecycle import is_news
+from usage import budgets, leases
 from usage.ledger import Closed
-from usage.models import UsageRecord
-from usage.posting import announce, make_ahead, write
+from usage.loop_commit import LoopCommit
+from usage.models import Status, UsageRecord
+from usage.posting import Made, announce, make_ahead, on_postgresql, write
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,13 @@ class Waiting:
     entry: Closed
     row: asyncio.Future[UsageRecord]
 
+    @property
+    def made(self) -> Made:
+        assert self.entry.made is not None
+        return self.entry.made
 
+
+Job = Callable[[], object]
 Answer = tuple[Waiting, UsageRecord | Exception]
 
 
@@ -45,19 +55,52 @@ class GroupCommit:
     """Safe for any number of event loops."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Waiting | Job | None] = queue.SimpleQueue()
+        self._loops: dict[asyncio.AbstractEventLoop, LoopCommit[Waiting]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def put(self, entry: Closed) -> asyncio.Future[UsageRecord]:
         """The call's row, once it is durable; it is written too if nobody waits any more. The
         future raises what the database raises."""
-        future: asyncio.Future[UsageRecord] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(entry, loop.create_future())
         with suppress(Exception):  # the thread meets it again, and tells who waits
             make_ahead(entry)
-        self._queue.put(Waiting(entry, future))
-        self.wake()
-        return future
+        by_loop = self._loops.get(loop)
+        if by_loop and entry.made and not _has_more_to_note(waiting.made) and by_loop.can_write():
+            by_loop.put(waiting)
+        else:
+            self._queue.put(waiting)
+            self.wake()
+        return waiting.row
+
+    @asynccontextmanager
+    async def on_this_loop(self) -> AsyncIterator[None]:
+        """While this lasts the running loop writes by itself, if the database lets it."""
+        if not on_postgresql():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        by_loop: LoopCommit[Waiting] = LoopCommit(self._written, self._handed_back)
+        await by_loop.connect()
+        self._loops[loop] = by_loop
+        try:
+            yield
+        finally:
+            del self._loops[loop]
+            await by_loop.finish()
+
+    def _written(self, batch: Sequence[Waiting], due: Sequence[uuid.UUID]) -> None:
+        for pk in due:
+            self._queue.put(partial(budgets.recount, pk))
+            self.wake()
+        _resolve([(one, one.made.record) for one in batch])
+
+    def _handed_back(self, batch: Sequence[Waiting]) -> None:
+        for one in batch:
+            self._queue.put(one)
+            self.wake()
 
     def wake(self) -> None:
         """Sees to it that the thread runs: it looks after leases too."""
@@ -88,13 +131,16 @@ class GroupCommit:
             batch = self._next()
         except queue.Empty:
             return self._look_after_leases()
-        _deliver(_answers([one for one in batch if one is not None]))
+        _deliver(_answers([one for one in batch if isinstance(one, Waiting)]))
+        for job in batch:
+            if callable(job):
+                _done(job)
         if None in batch:
             _on_leases(leases.give_all_back)
             return False
         return True
 
-    def _next(self) -> list[Waiting | None]:
+    def _next(self) -> list[Waiting | Job | None]:
         """All that wait now, or the first that comes. Raises queue.Empty."""
         batch = [self._queue.get(timeout=IDLE_SECONDS)]
         while len(batch) < MOST:
@@ -113,6 +159,22 @@ class GroupCommit:
                 self._thread = None
                 return False
         return True
+
+
+def _has_more_to_note(made: Made) -> bool:
+    """Whether the key's own row has to change too."""
+    record = made.record
+    if record.credential_id is None or record.status == Status.CANCELLED:
+        return False
+    return is_news(record.credential_id, record.error_code)
+
+
+def _done(job: Job) -> None:
+    try:
+        job()
+    except Exception as error:
+        logger.warning("A budget was not counted anew: %s", type(error).__name__)
+        connections.close_all()
 
 
 def _on_leases(work: Callable[[], bool | None]) -> bool | None:

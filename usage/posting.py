@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,34 +27,39 @@ if TYPE_CHECKING:
 
 _NAMES = [f'"{field.column}"' for field in UsageRecord._meta.concrete_fields]
 _COLUMNS = ", ".join(_NAMES)
-_VALUES = _COLUMNS.replace('"created_at"', "%(now)s")
+_VALUES = _COLUMNS.replace('"created_at"', "$1::timestamptz")
 
 # The database adds nothing to a budget whose period is over: that one is added up anew at the
 # next look, this row with it. To look first would not be safe: somebody may be adding it up just
 # now, without this row. The update waits for them and sees what they left.
-_UNITS = "CASE WHEN b.rolls_at > %(now)s AND b.counted_from <= %(now)s THEN {units} ELSE 0 END"
+_UNITS = (
+    "CASE WHEN b.rolls_at > $1::timestamptz AND b.counted_from <= $1::timestamptz"
+    " THEN {units} ELSE 0 END"
+)
 
-# All in one statement, and so in one trip: a trip costs as much as the statement.
+# All in one statement, and so in one trip: a trip costs as much as the statement. $1 is now, $2
+# the rows in JSON.
 _ROWS = f"""
     INSERT INTO usage_usagerecord ({_COLUMNS})
-    SELECT {_VALUES} FROM json_populate_recordset(NULL::usage_usagerecord, %(rows)s::json)
+    SELECT {_VALUES} FROM json_populate_recordset(NULL::usage_usagerecord, $2::json)
 """  # noqa: S608
 _ROWS_AND_A_BUDGET = f"""
 WITH put AS ({_ROWS})
-UPDATE usage_budget b SET spent_units = b.spent_units + {_UNITS.format(units="%(units)s::bigint")}
-WHERE b.id = %(budget)s
-RETURNING b.id, b.rolls_at <= %(now)s
+UPDATE usage_budget b SET spent_units = b.spent_units + {_UNITS.format(units="$4::bigint")}
+WHERE b.id = $3::uuid
+RETURNING b.id, b.rolls_at <= $1::timestamptz
 """  # noqa: S608
 _ROWS_AND_BUDGETS = f"""
 WITH put AS ({_ROWS}), c AS MATERIALIZED (
-    SELECT s.id, s.units FROM json_to_recordset(%(sums)s::json) AS s(id uuid, units bigint)
+    SELECT s.id, s.units FROM json_to_recordset($3::json) AS s(id uuid, units bigint)
 ), taken AS MATERIALIZED (
     SELECT o.id FROM usage_budget o WHERE o.id IN (SELECT id FROM c) ORDER BY o.id FOR UPDATE
 )
 UPDATE usage_budget b SET spent_units = b.spent_units + {_UNITS.format(units="c.units")}
 FROM c, taken WHERE b.id = c.id AND b.id = taken.id
-RETURNING b.id, b.rolls_at <= %(now)s
+RETURNING b.id, b.rolls_at <= $1::timestamptz
 """  # noqa: S608
+STATEMENTS = (_ROWS, _ROWS_AND_A_BUDGET, _ROWS_AND_BUDGETS)
 
 _SQLITE = """
 UPDATE usage_budget SET spent_units = spent_units
@@ -119,52 +124,66 @@ def _made_now(entry: Closed) -> Made:
 
 
 def _made(record: UsageRecord, counted_in: Sequence[Budget]) -> Made:
-    text = _encode(_as_json(record)) if _on_postgresql() else ""
+    text = _encode(_as_json(record)) if on_postgresql() else ""
     return Made(record, text, [(budget.pk, budget.units_of(record)) for budget in counted_in])
 
 
 def _write(rows: Sequence[Made]) -> None:
+    put = _in_one_trip if on_postgresql() else _in_one_transaction
+    for pk in put(rows):
+        budgets.recount(pk)
+
+
+def _in_one_trip(rows: Sequence[Made]) -> list[uuid.UUID]:
+    """The budgets that are due for a new count. The statement is planned once for each connection,
+    which Django does not do by itself: it is a fifth of the time."""
+    statement, values = one_trip(rows)
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    with connection.wrap_database_errors, psycopg.RawCursor(raw) as cursor:
+        cursor.execute(statement, values, prepare=keeps_plans())
+        found = cursor.fetchall() if cursor.description else []
+    note_written(rows)
+    return [pk for pk, is_due in found if is_due]
+
+
+def keeps_plans() -> bool:
+    """A pooler that takes connections apart can't know a plan; who has one tells Django so by
+    DISABLE_SERVER_SIDE_CURSORS."""
+    return not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
+
+
+def one_trip(rows: Sequence[Made]) -> tuple[str, list[str]]:
+    """PostgreSQL's statement that writes the rows and charges their budgets, one of STATEMENTS,
+    and its values. It returns the budgets it found, and whether each is due for a new count."""
+    now, sums = _dated(rows)
+    values = [now.isoformat(), f"[{','.join(row.text for row in rows)}]"]
+    match sums:
+        case []:
+            return _ROWS, values
+        case [(pk, units)]:
+            return _ROWS_AND_A_BUDGET, [*values, str(pk), str(units)]
+        case several:
+            told = [{"id": str(pk), "units": units} for pk, units in several]
+            return _ROWS_AND_BUDGETS, [*values, json.dumps(told)]
+
+
+def note_written(rows: Sequence[Made]) -> None:
+    for row in rows:
+        state = row.record._state
+        state.adding, state.db = False, DEFAULT_DB_ALIAS
+
+
+def _dated(rows: Sequence[Made]) -> tuple[datetime, list[tuple[uuid.UUID, int]]]:
+    """When they are written, which the rows know from here on, and what they count in each budget,
+    in the order of the budgets' keys."""
     now = timezone.now()
     sums: dict[uuid.UUID, int] = defaultdict(int)
     for row in rows:
         row.record.created_at = now
         for pk, units in row.sums:
             sums[pk] += units
-    put = _in_one_trip if _on_postgresql() else _in_one_transaction
-    for pk in put(rows, sorted(sums.items()), now):
-        budgets.recount(pk)
-
-
-def _in_one_trip(
-    rows: Sequence[Made], sums: Sequence[tuple[uuid.UUID, int]], now: datetime
-) -> list[uuid.UUID]:
-    """The budgets that are due for a new count."""
-    given: dict[str, Any] = {"rows": f"[{','.join(row.text for row in rows)}]", "now": now}
-    match sums:
-        case []:
-            found = _said_by_postgresql(_ROWS, given)
-        case [(pk, units)]:
-            given |= {"budget": pk, "units": units}
-            found = _said_by_postgresql(_ROWS_AND_A_BUDGET, given)
-        case several:
-            told = [{"id": str(pk), "units": units} for pk, units in several]
-            found = _said_by_postgresql(_ROWS_AND_BUDGETS, given | {"sums": json.dumps(told)})
-    for row in rows:
-        state = row.record._state
-        state.adding, state.db = False, DEFAULT_DB_ALIAS
-    return [pk for pk, is_due in found if is_due]
-
-
-def _said_by_postgresql(statement: str, given: Mapping[str, Any]) -> list[Any]:
-    """Planned once for each connection, which Django does not do by itself: it is a fifth of the
-    time. A pooler that takes connections apart can't know the plan; who has one tells Django so by
-    DISABLE_SERVER_SIDE_CURSORS."""
-    connection.ensure_connection()
-    raw: Any = connection.connection
-    keeps_plans = not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
-    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        cursor.execute(statement, given, prepare=keeps_plans)
-        return cursor.fetchall() if cursor.description else []
+    return now, sorted(sums.items())
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -181,9 +200,8 @@ def _as_json(record: UsageRecord) -> dict[str, Any]:
     return row
 
 
-def _in_one_transaction(
-    rows: Sequence[Made], sums: Sequence[tuple[uuid.UUID, int]], now: datetime
-) -> list[uuid.UUID]:
+def _in_one_transaction(rows: Sequence[Made]) -> list[uuid.UUID]:
+    now, sums = _dated(rows)
     due = []
     with transaction.atomic():
         UsageRecord.objects.bulk_create([row.record for row in rows])
@@ -195,7 +213,7 @@ def _in_one_transaction(
 
 
 @cache
-def _on_postgresql() -> bool:
+def on_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
