@@ -1,5 +1,5 @@
 """What the proofs with real servers do on their database: `python -m gateway.tests.proof_worker`
-followed by `seed CALLS` or `verify LOG`. Each prints one JSON object.
+followed by `seed CALLS`, `pin PROVIDER` or `verify LOG`. Each prints one JSON object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django.utils import timezone  # noqa: E402
 
 from agents.models import AgentSession, SessionStatus  # noqa: E402
 from agents.running import fail_lost_turns  # noqa: E402
-from credentials.models import AccessToken  # noqa: E402
+from credentials.models import AccessToken, LLMCredential  # noqa: E402
 from credentials.services import add_credential  # noqa: E402
 from credentials.tests.factories import SIMULATOR_KEYS  # noqa: E402
 from gateway.tests.under_load import QUESTION  # noqa: E402
@@ -46,6 +46,13 @@ def seed(calls: str) -> dict[str, Any]:
     for user in (alice, None):
         Budget.objects.create(name="Lunch", user=user, limit_units=int(calls) * nano_usd(cost))
     return {"token": token}
+
+
+def pin(provider: str) -> dict[str, Any]:
+    """A token of alice's that is pinned to her key for a provider."""
+    credential = LLMCredential.objects.get(provider=provider)
+    row, token = AccessToken.issue(user=credential.owner, name="pinned", credential=credential)
+    return {"token": token, "token_id": row.pk, "credential_id": str(credential.pk)}
 
 
 def verify(log: str) -> dict[str, Any]:
@@ -74,4 +81,4 @@ def verify(log: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"seed": seed, "verify": verify}[sys.argv[1]](sys.argv[2])))
+    print(json.dumps({"seed": seed, "pin": pin, "verify": verify}[sys.argv[1]](sys.argv[2])))

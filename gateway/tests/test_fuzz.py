@@ -30,8 +30,9 @@ from gateway import selection
 from gateway.speed.streams import memory_mb
 from gateway.tests.attacks import Attack, attacks
 from gateway.tests.conftest import started_before_the_database
+from gateway.tests.own_servers import server, worked
 from gateway.tests.sdks import Place
-from gateway.tests.test_proofs_under_load import provider, server, worked  # noqa: F401 - a fixture
+from gateway.tests.test_proofs_under_load import provider  # noqa: F401 - a fixture
 from usage import leases
 from usage.models import Budget, Reservation, UsageRecord
 
