@@ -8,13 +8,18 @@ and what a person may have named is dialled only where `providers.guard` lets it
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
+from time import monotonic
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from yarl import URL
 
 from providers.dial import checked_addresses
@@ -23,8 +28,14 @@ from providers.per_loop import PerLoop, Scope
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 30.0
+_STALE_SECONDS = 1.0  # a round trip tells that nobody is there any more; a provider thinks longer
 _BUFFER_BYTES = 2**16  # read ahead of a client that is slow to take it
 _NOT_ADDED = ("User-Agent", "Accept", "Content-Type")  # what the client has not sent is not sent
+
+
+class StaleConnection(Exception):
+    """A connection that had been kept was closed just as it was used again, and nothing of an
+    answer came."""
 
 
 class Upstream:
@@ -32,15 +43,16 @@ class Upstream:
     it can serve a call that needs it."""
 
     def __init__(self) -> None:
-        self._trusted = _session(aiohttp.ThreadedResolver())
+        self._trusted = Connections(aiohttp.ThreadedResolver())
         self._guarded = {
-            "https": _session(GuardedResolver(public=True)),
-            "http": _session(GuardedResolver(public=False)),
+            "https": Connections(GuardedResolver(public=True)),
+            "http": Connections(GuardedResolver(public=False)),
         }
 
     async def close(self) -> None:
-        for session in (self._trusted, *self._guarded.values()):
-            await session.close()
+        for connections in (self._trusted, *self._guarded.values()):
+            await connections.kept.close()
+            await connections.new.close()
 
     async def post(
         self,
@@ -58,23 +70,68 @@ class Upstream:
         let the connection be made, providers.dial.Refused.
         """
         address = _address(url)
-        session = self._trusted if trusted else await self._behind_the_guard(address)
-        response = await session.post(
-            address, data=body, headers=headers, timeout=_timeout(seconds), allow_redirects=False
-        )
+        to = self._trusted if trusted else await self._behind_the_guard(address)
+        timeout = _timeout(seconds)
+        try:
+            response = await to.kept.post(
+                address, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            )
+        except StaleConnection:
+            response = await to.new.post(
+                address, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            )
         encoding = response.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             response.close()
             raise UnreadableAnswer("the answer is compressed, which was not asked for")
         return response
 
-    async def _behind_the_guard(self, address: URL) -> aiohttp.ClientSession:
+    async def _behind_the_guard(self, address: URL) -> Connections:
         """No resolver is asked about an address, so that one is checked here."""
         host, port = address.host or "", address.port or 0
         if _is_literal(host):
             public = address.scheme == "https"
             await checked_addresses(host, port, _CONNECT_SECONDS, public=public)
         return self._guarded[address.scheme]
+
+
+class Connections:
+    """`kept` uses connections again; `new` makes one for each call, so that none is stale."""
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self.kept = _session(resolver)
+        self.new = _session(resolver, is_kept=False)
+
+
+class Response(aiohttp.ClientResponse):
+    """Tells a connection that was stale from a provider that fails. Raises StaleConnection.
+
+    aiohttp sends again only what is idempotent by its method, which no POST is. What is sent again
+    here may at worst be answered, and paid for, twice: see `docs/decisions.md`.
+    """
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        protocol, begun = connection.protocol, monotonic()
+        try:
+            response = await super().start(connection)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if protocol in _used and _is_stale(error) and monotonic() - begun < _STALE_SECONDS:
+                raise StaleConnection from None
+            raise
+        if protocol is not None:
+            _used.add(protocol)
+        return response
+
+
+_RESET = (errno.ECONNRESET, errno.EPIPE, None)  # None: it was closed before all was written
+_used: WeakSet[ResponseHandler] = WeakSet()  # connections that have brought an answer
+
+
+def _is_stale(error: aiohttp.ClientConnectionError) -> bool:
+    """Whether the connection was closed with nothing of an answer's head, or reset."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return isinstance(error.message, str)  # else it is what there was of a head
+    return isinstance(error, OSError) and error.errno in _RESET
 
 
 class GuardedResolver(AbstractResolver):
@@ -132,12 +189,17 @@ def upstream() -> Scope[Upstream]:
 _upstreams = PerLoop(Upstream, Upstream.close)
 
 
-def _session(resolver: AbstractResolver) -> aiohttp.ClientSession:
+def _session(resolver: AbstractResolver, *, is_kept: bool = True) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
-        resolver=resolver, ssl=ssl_context(), limit=0, keepalive_timeout=_IDLE_SECONDS
+        resolver=resolver,
+        ssl=ssl_context(),
+        limit=0,
+        force_close=not is_kept,
+        keepalive_timeout=_IDLE_SECONDS if is_kept else None,
     )
     return aiohttp.ClientSession(
         connector=connector,
+        response_class=Response,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
         skip_auto_headers=_NOT_ADDED,
