@@ -105,16 +105,22 @@ class GroupCommit:
     def wake(self) -> None:
         """Sees to it that the thread runs: it looks after leases too."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-                self._thread.start()
+            self._running()
+
+    def _running(self) -> threading.Thread:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+            self._thread.start()
+        return self._thread
 
     def close(self) -> None:
         """Writes what waits and gives all leases back. Blocks."""
-        thread = self._thread
-        if thread is not None:
+        with self._lock:  # or the thread might end by itself just now, and leave the mark behind
+            if self._thread is None and not leases.are_held():
+                return
+            thread = self._running()
             self._queue.put(None)
-            thread.join()
+        thread.join()
 
     def _run(self) -> None:
         try:

@@ -121,6 +121,10 @@ def give_all_back() -> None:
     forget_all()
 
 
+def are_held() -> bool:
+    return bool(_leases)
+
+
 def forget_all() -> None:
     """What is set aside stays so, until `reclaim`."""
     with _lock:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
 from usage import group_commit as module
+from usage import price_lists
 from usage.admission import admit_at_once, make_room
 from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
 from usage.models import Budget, Status, UsageRecord, UsageSource
 from usage.posting import write
+from usage.price_models import read_overrides
 from usage.tests.test_budgets import MOST, MOST_NANO, opened
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
@@ -28,7 +31,10 @@ def closed(call: OpenCall) -> Closed:
     )
 
 
-def written(*entries: Closed) -> list[Any]:
+Written = Callable[..., list[Any]]
+
+
+def by_thread(*entries: Closed) -> list[Any]:
     """What each who waits is told; the thread has ended then."""
     commits = GroupCommit()
 
@@ -41,7 +47,36 @@ def written(*entries: Closed) -> list[Any]:
         commits.close()
 
 
-def test_each_who_waits_gets_their_own_row(alice: User) -> None:
+def by_loop(*entries: Closed) -> list[Any]:
+    """The same in a server's event loop."""
+    commits = GroupCommit()
+
+    async def wait() -> list[Any]:
+        async with commits.on_this_loop():
+            return await asyncio.gather(*map(commits.put, entries), return_exceptions=True)
+
+    try:
+        return asyncio.run(wait())
+    finally:
+        commits.close()
+
+
+@pytest.fixture(params=[by_thread, by_loop])
+def written(request: pytest.FixtureRequest) -> Written:
+    ways: Written = request.param
+    if ways is by_loop and connection.vendor != "postgresql":
+        pytest.skip("an event loop writes to PostgreSQL only")
+    known_overrides_and_prices()
+    return ways
+
+
+def known_overrides_and_prices() -> None:
+    """A server has read them long ago: rows can be made without the database."""
+    read_overrides()
+    price_lists.current()
+
+
+def test_each_who_waits_gets_their_own_row(alice: User, written: Written) -> None:
     calls = [opened(alice) for _ in range(40)]
     rows = written(*map(closed, calls))
 
@@ -55,7 +90,7 @@ def test_each_who_waits_gets_their_own_row(alice: User) -> None:
 
 
 @pytest.mark.parametrize("holders", [1, 2])
-def test_budgets_are_charged_with_the_rows(alice: User, holders: int) -> None:
+def test_budgets_are_charged_with_the_rows(alice: User, holders: int, written: Written) -> None:
     rows = [
         Budget.objects.create(name="x", user=user, limit_units=10_000 * MOST_NANO)
         for user in (alice, None)[:holders]
@@ -82,13 +117,15 @@ def test_a_row_that_can_not_be_written_takes_no_other_with_it(
         return write(entries)
 
     monkeypatch.setattr(module, "write", broken)
-    one, two, three = written(*map(closed, calls))
+    one, two, three = by_thread(*map(closed, calls))
     assert (one.id, three.id) == (calls[0].id, calls[2].id)
     assert isinstance(two, OperationalError)
     assert UsageRecord.objects.count() == 2
 
 
-def test_a_user_or_key_that_was_deleted_meanwhile_is_named_no_more(alice: User) -> None:
+def test_a_user_or_key_that_was_deleted_meanwhile_is_named_no_more(
+    alice: User, written: Written
+) -> None:
     key = CredentialFactory.create(owner=alice)
     calls = [opened(alice, credential_id=key.pk), opened(None)]
     alice.delete()
@@ -99,7 +136,7 @@ def test_a_user_or_key_that_was_deleted_meanwhile_is_named_no_more(alice: User) 
     assert not any(getattr(row, name) for row in UsageRecord.objects.all() for name in names)
 
 
-def test_a_row_that_is_there_already_is_not_written_twice(alice: User) -> None:
+def test_a_row_that_is_there_already_is_not_written_twice(alice: User, written: Written) -> None:
     """As when the connection breaks after the commit, before its answer."""
     call = opened(alice)
     entry = closed(call)
@@ -122,7 +159,7 @@ def test_the_row_of_who_waits_no_more_is_written_too(alice: User) -> None:
     assert UsageRecord.objects.get().id == call.id
 
 
-def test_a_call_of_no_tokens_is_a_row_as_well(alice: User) -> None:
+def test_a_call_of_no_tokens_is_a_row_as_well(alice: User, written: Written) -> None:
     call = opened(alice)
     outcome = Outcome(
         status=Status.ERROR, usage=Usage(), usage_source=UsageSource.ESTIMATED, error_code="timeout"

@@ -1,0 +1,227 @@
+"""Ledger rows that a server's event loop writes to PostgreSQL by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, connections
+from django.utils import timezone
+
+from credentials.tests.factories import CredentialFactory
+from providers.vocabulary import Usage
+from usage import loop_commit, memory, price_lists
+from usage.budgets import Parties, read_over
+from usage.group_commit import GroupCommit
+from usage.ledger import Closed, OpenCall, Outcome
+from usage.ledger_line import LedgerLine
+from usage.models import Budget, Status, UsageRecord, UsageSource
+from usage.price_models import read_overrides
+from usage.tests.test_budgets import MOST, MOST_NANO, opened
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+
+
+@pytest.fixture(autouse=True)
+def _on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been read is remembered for a whole test: rows are made on the loop then."""
+    if connection.vendor != "postgresql":
+        pytest.skip("an event loop writes to PostgreSQL only")
+    monkeypatch.setattr(memory, "SECONDS", 3600.0)
+    read_overrides()
+    price_lists.current()
+
+
+@pytest.fixture
+def commits() -> Iterator[GroupCommit]:
+    """Its thread has nothing to do as long as nothing goes wrong."""
+    made = GroupCommit()
+    yield made
+    made.close()
+
+
+def closed(call: OpenCall) -> Closed:
+    return call.close(
+        Outcome(status=Status.OK, usage=MOST, usage_source=UsageSource.REPORTED, model_served="x")
+    )
+
+
+def known(call: OpenCall) -> OpenCall:
+    """A call whose budgets have been read, so that its row can be made on the loop."""
+    caller = call.caller
+    read_over(Parties(caller.user_id, caller.access_token_id, call.payer.credential_id))
+    return call
+
+
+def hang_up_all_lines() -> None:
+    """As a restart of the server's does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            " AND query LIKE '%%usage_usagerecord%%'"
+        )
+    connection.close()
+
+
+def test_no_thread_is_needed(alice: User, commits: GroupCommit) -> None:
+    calls = [known(opened(alice)) for _ in range(300)]  # more than one transaction takes
+
+    async def serve() -> list[Any]:
+        async with commits.on_this_loop():
+            rows = await asyncio.gather(*(commits.put(closed(call)) for call in calls))
+            assert commits._thread is None
+            return rows
+
+    rows = asyncio.run(serve())
+    assert [row.id for row in rows] == [call.id for call in calls]
+    assert UsageRecord.objects.count() == 300
+
+
+def test_what_is_under_way_at_the_end_is_awaited(alice: User, commits: GroupCommit) -> None:
+    calls = [known(opened(alice)) for _ in range(3)]
+
+    async def serve() -> None:
+        async with commits.on_this_loop():
+            for call in calls:
+                commits.put(closed(call)).cancel()
+
+    asyncio.run(serve())
+    assert UsageRecord.objects.count() == 3
+
+
+def test_a_connection_that_broke_loses_no_row_and_is_made_anew(
+    alice: User, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_commit, "RETRY_SECONDS", 0.0)
+    calls = [known(opened(alice)) for _ in range(6)]
+
+    async def serve() -> list[Any]:
+        async with commits.on_this_loop():
+            rows = [await commits.put(closed(calls[0]))]
+            await asyncio.to_thread(hang_up_all_lines)
+            rows += [await commits.put(closed(call)) for call in calls[1:5]]
+            while not commits._loops[asyncio.get_running_loop()].can_write():
+                await asyncio.sleep(0.01)
+            return [*rows, await commits.put(closed(calls[5]))]
+
+    rows = asyncio.run(serve())
+    assert [row.id for row in rows] == [call.id for call in calls]
+    assert UsageRecord.objects.count() == 6
+
+
+def test_a_statement_too_large_for_the_socket_goes_out_bit_by_bit(
+    alice: User, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes: list[bool] = []
+    flush = LedgerLine.has_sent_all
+
+    def bit_by_bit(line: LedgerLine) -> bool:
+        flushes.append(len(flushes) > 1 and flush(line))
+        return flushes[-1]
+
+    monkeypatch.setattr(LedgerLine, "has_sent_all", bit_by_bit)
+    call = known(opened(alice))
+
+    async def serve() -> Any:
+        async with commits.on_this_loop():
+            return await commits.put(closed(call))
+
+    assert asyncio.run(serve()).id == call.id
+    assert flushes == [False, False, True]
+
+
+def test_one_row_that_can_not_be_written_takes_no_other_with_it(
+    alice: User, commits: GroupCommit
+) -> None:
+    calls = [known(opened(alice)) for _ in range(3)]
+
+    async def serve() -> list[Any]:
+        async with commits.on_this_loop():
+            entries = [closed(call) for call in calls]
+            futures = [commits.put(entry) for entry in entries]
+            made = entries[1].made
+            assert made
+            entries[1].made = made._replace(text=made.text.replace('"user_id":', '"user_id":-'))
+            return await asyncio.gather(*futures, return_exceptions=True)
+
+    rows = asyncio.run(serve())
+    assert [row.id for row in rows] == [call.id for call in calls]
+    assert UsageRecord.objects.filter(user=alice).count() == 3
+
+
+def test_a_budget_whose_period_is_over_is_counted_anew(alice: User, commits: GroupCommit) -> None:
+    past = timezone.now() - timedelta(days=1)
+    budget = Budget.objects.create(name="x", user=alice, limit_units=100 * MOST_NANO)
+    Budget.objects.filter(pk=budget.pk).update(rolls_at=past, spent_units=7)
+    call = known(opened(alice))
+
+    async def serve() -> None:
+        async with commits.on_this_loop():
+            await commits.put(closed(call))
+
+    asyncio.run(serve())
+    commits.close()  # its thread counts
+    budget.refresh_from_db()
+    assert budget.spent_units == MOST_NANO
+    assert budget.rolls_at > timezone.now()
+
+
+def test_a_database_that_can_not_be_reached_is_tried_again(
+    alice: User, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile the thread writes, as well as it can."""
+    tries: list[int] = []
+
+    def refused(line: LedgerLine) -> None:
+        tries.append(1)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(LedgerLine, "__init__", refused)
+    calls = [known(opened(alice)) for _ in range(3)]
+
+    async def serve() -> list[Any]:
+        async with commits.on_this_loop():
+            return [await commits.put(closed(call)) for call in calls]
+
+    rows = asyncio.run(serve())
+    assert [row.id for row in rows] == [call.id for call in calls]
+    assert len(tries) == 1  # the next try is due in some seconds
+
+
+def test_behind_a_pooler_no_plan_is_kept(
+    alice: User, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    call = known(opened(alice))
+
+    async def serve() -> Any:
+        async with commits.on_this_loop():
+            return await commits.put(closed(call))
+
+    assert asyncio.run(serve()).id == call.id
+    assert UsageRecord.objects.get().input_tokens == MOST.input_tokens
+
+
+def test_a_failed_call_is_told_to_its_key_by_the_thread(alice: User, commits: GroupCommit) -> None:
+    key = CredentialFactory.create(owner=alice)
+    call = known(opened(alice, credential_id=key.pk))
+    outcome = Outcome(
+        status=Status.ERROR,
+        usage=Usage(),
+        usage_source=UsageSource.ESTIMATED,
+        error_code="authentication_failed",
+        reason="The key was refused.",
+    )
+
+    async def serve() -> None:
+        async with commits.on_this_loop():
+            await commits.put(call.close(outcome))
+
+    asyncio.run(serve())
+    key.refresh_from_db()
+    assert key.quarantined_at
