@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.bounds import MOST_ASKED, holds_too_much
 from gateway.errors import BadBody
 from gateway.routes import Route
+from providers.bounds import MOST_ASKED, holds_too_much
 from providers.vocabulary import JSON
 
 MODEL = re.compile(r"[\x21-\x7e]{1,128}")

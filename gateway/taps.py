@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.bounds import MOST_ANSWERED, MOST_LINE_BYTES, holds_too_much
 from gateway.readers import Reader, Reading
+from providers.bounds import MOST_ANSWERED, MOST_LINE_BYTES, holds_too_much
 from providers.http import UnreadableAnswer
 from providers.redaction import redact
 from providers.vocabulary import JSON

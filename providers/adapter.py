@@ -217,5 +217,6 @@ _UNREADABLE: Exceptions = (
     TypeError,
     AttributeError,
     LookupError,
+    RecursionError,
     httpx2.DecodingError,
 )

@@ -15,6 +15,7 @@ import anthropic
 
 from providers.adapter import Adapter, Opened, SDKErrors
 from providers.anthropic_request import write_request
+from providers.http import read_json
 from providers.vocabulary import (
     JSON,
     ChatRequest,
@@ -184,6 +185,6 @@ class _Assembly:
         if not self.ended:
             raise ValueError("not an answer")
         for index, text in self.arguments.items():
-            self.blocks[index]["input"] = json.loads(text or "{}")
+            self.blocks[index]["input"] = read_json(text or "{}")
         blocks = [block for _, block in sorted(self.blocks.items())]
         return _result(blocks, self.stop_reason, self.usage, self.model, self.request_id)

@@ -12,6 +12,7 @@ guard can serve a call that needs it.
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import AsyncIterator
 from functools import cache
@@ -21,6 +22,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from providers.bounds import MOST_ANSWERED, holds_too_much
 from providers.dial import GuardedBackend
 from providers.per_loop import PerLoop, Scope
 
@@ -32,13 +34,31 @@ _MAX_CONNECTIONS = 4000
 _MAX_IDLE = 500
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
+_IS_STREAM = "byom.stream"
 
 
 class UnreadableAnswer(httpx2.DecodingError):
     """The answer is larger than allowed, or compressed although we asked for it not to be."""
 
 
-class SharedClient(httpx2.AsyncClient):
+def read_json(text: bytes | str) -> Any:
+    """What a provider has sent. Raises UnreadableAnswer where it is too much to be read, and
+    ValueError and RecursionError."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogatepass")  # as JSON may hold half a pair
+    if holds_too_much(text, MOST_ANSWERED):
+        raise UnreadableAnswer("the answer holds too many values")
+    return json.loads(text)
+
+
+class _Client(httpx2.AsyncClient):
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Tells the transport whether the answer will be read as a stream."""
+        request.extensions = {**request.extensions, _IS_STREAM: options.get("stream", False)}
+        return await super().send(request, **options)
+
+
+class SharedClient(_Client):
     """Goes through the guard, for calls to wherever a person may have named.
 
     `trusted` goes around it: for the operator's own choice of host only. The two share their
@@ -51,7 +71,7 @@ class SharedClient(httpx2.AsyncClient):
             mounts={"http://": _Transport(GuardedBackend(public=False))},
             **_options(),
         )
-        self.trusted = httpx2.AsyncClient(transport=_Transport(), **_options())
+        self.trusted = _Client(transport=_Transport(), **_options())
         self.trusted.event_hooks.update(self.event_hooks)
 
     async def aclose(self) -> None:
@@ -132,10 +152,12 @@ def _bounded(request: httpx2.Request, response: httpx2.Response) -> _BoundedStre
     encoding = response.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise UnreadableAnswer("the answer is compressed, which was not asked for", request=request)
-    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-    limit = MAX_STREAM_BYTES if is_stream else MAX_BODY_BYTES
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    return _BoundedStream(response.stream, request, limit)
+    if request.extensions.get(_IS_STREAM) and response.is_success:  # errors are always read whole
+        is_events = response.headers.get("content-type", "").startswith("text/event-stream")
+        limit = MAX_STREAM_BYTES if is_events else MAX_BODY_BYTES
+        return _BoundedStream(response.stream, request, limit)
+    return _BoundedAnswer(response.stream, request, MAX_BODY_BYTES)
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
@@ -153,3 +175,15 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+class _BoundedAnswer(_BoundedStream):
+    """One that the SDKs read as JSON once all of it is here."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        chunks = []
+        async for chunk in super().__aiter__():
+            chunks.append(chunk)
+            yield chunk
+        if holds_too_much(b"".join(chunks), MOST_ANSWERED):
+            raise UnreadableAnswer("the answer holds too many values", request=self._request)

@@ -5,7 +5,6 @@ Wire: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 import openai
 
 from providers.adapter import Adapter, Opened, SDKErrors
+from providers.http import read_json
 from providers.openai_request import write_request
 from providers.vocabulary import (
     JSON,
@@ -112,9 +112,10 @@ def _said(holder: JSON) -> str:
 def read_arguments(text: str | None) -> JSON:
     """A tool's arguments; some servers send nothing at all for "no arguments".
 
-    Raises ValueError for anything but a JSON object: a call that was cut off must not run.
+    Raises UnreadableAnswer where they are too many, and ValueError for anything but a JSON object:
+    a call that was cut off must not run.
     """
-    arguments = json.loads(text or "{}")
+    arguments = read_json(text or "{}")
     if not isinstance(arguments, dict):
         raise ValueError("the arguments of a tool call are not an object")
     return arguments

@@ -7,13 +7,14 @@ would cost several times all that a turn does with it, so the events are read he
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx2
 
+from providers.bounds import MOST_LINE_BYTES
+from providers.http import UnreadableAnswer, read_json
 from providers.vocabulary import JSON
 
 DONE = b"[DONE]"
@@ -34,7 +35,8 @@ class ErrorEvent(Exception):
 async def read_events(response: httpx2.Response) -> AsyncGenerator[JSON]:
     """The JSON objects of the stream, until `[DONE]` or the end.
 
-    Raises ErrorEvent, and ValueError for data that is no JSON object.
+    Raises ErrorEvent, UnreadableAnswer where an event is too much to be read, and ValueError for
+    data that is no JSON object.
     """
     lines, chunks = _Lines(), response.aiter_bytes()
     async for chunk in chunks:
@@ -50,7 +52,7 @@ async def read_events(response: httpx2.Response) -> AsyncGenerator[JSON]:
 
 
 def _event(data: bytes, response: httpx2.Response) -> JSON:
-    event = json.loads(data)
+    event = read_json(data)
     if isinstance(event, list) and len(event) == 1:
         event = event[0]
     if not isinstance(event, dict):
@@ -73,19 +75,19 @@ class _Lines:
     """The data of events, from bytes cut anywhere.
 
     What is neither a field nor a comment is kept: in place of a stream, a server may send an error
-    as it is.
+    as it is. Raises UnreadableAnswer where too much would have to wait for its end.
     """
 
-    _partial: list[bytes] = field(default_factory=list)
-    _data: list[bytes] = field(default_factory=list)
-    _stray: list[bytes] = field(default_factory=list)
+    _partial: bytearray = field(default_factory=bytearray)
+    _data: bytearray = field(default_factory=bytearray)
+    _stray: bytearray = field(default_factory=bytearray)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        self._partial.append(chunk)
         if b"\n" not in chunk:
+            _append(self._partial, chunk)
             return
-        *lines, rest = b"".join(self._partial).split(b"\n")
-        self._partial = [rest]
+        *lines, rest = (bytes(self._partial) + chunk if self._partial else chunk).split(b"\n")
+        self._partial = bytearray(rest)
         for line in lines:
             if data := self._line(line.removesuffix(b"\r")):
                 yield data
@@ -94,15 +96,21 @@ class _Lines:
         """What no empty line has ended."""
         yield from self.feed(b"\n\n")
         if self._stray:
-            yield b"\n".join(self._stray)
+            yield bytes(self._stray)
 
     def _line(self, line: bytes) -> bytes:
         """The data of the event that the line ends, if it ends one."""
         if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
+            _append(self._data, line[5:].removeprefix(b" ") + b"\n")
         elif not line:
-            data, self._data = b"\n".join(self._data), []
+            data, self._data = bytes(self._data[:-1]), bytearray()
             return data
         elif not line.startswith((b"event:", b"id:", b"retry:", b":")):
-            self._stray.append(line)
+            _append(self._stray, line + b"\n")
         return b""
+
+
+def _append(waiting: bytearray, piece: bytes) -> None:
+    waiting += piece
+    if len(waiting) > MOST_LINE_BYTES:
+        raise UnreadableAnswer("an event of the stream is too long")

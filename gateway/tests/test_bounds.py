@@ -7,9 +7,9 @@ import json
 import pytest
 
 from gateway.asked import read_request
-from gateway.bounds import MOST_ASKED, holds_too_much
 from gateway.errors import BadBody
 from gateway.routes import route
+from providers.bounds import MOST_ASKED, holds_too_much
 
 CHAT = route("POST", "/v1/chat/completions")
 
