@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
+
+_CLOSING_SECONDS = 5.0  # that one who is cancelled waits for the end of closing
 
 
 @dataclass(slots=True)
@@ -21,10 +23,13 @@ class _Shared(Generic[T]):
 class PerLoop(Generic[T]):
     """Safe in any number of threads with loops of their own."""
 
-    def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
+    def __init__(
+        self, make: Callable[[], T], close: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> None:
         self._make, self._close = make, close
         self._shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared[T]]
         self._shared = WeakKeyDictionary()
+        self._closing: set[asyncio.Future[None]] = set()  # a loop itself holds no task
         self._lock = threading.Lock()  # loops live in threads of their own, the dictionary is one
 
     def scope(self) -> Scope[T]:
@@ -48,7 +53,19 @@ class PerLoop(Generic[T]):
             if is_last:
                 del self._shared[loop]
         if is_last:
-            await self._close(shared.value)
+            await self._closed(shared.value)
+
+    async def _closed(self, value: T) -> None:
+        """Closes it in a task of its own, which goes on when who was the last to leave is
+        cancelled: nobody else would close it."""
+        closing = asyncio.ensure_future(self._close(value))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait((closing,), timeout=_CLOSING_SECONDS)
+            raise
 
 
 class Scope(Generic[T]):
