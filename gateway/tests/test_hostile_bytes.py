@@ -128,6 +128,9 @@ def test_a_length_that_is_none_reaches_nobody(
         [b"Transfer-Encoding : chunked"],
         [b"Transfer-Encoding: identity, chunked", b"Content-Length: 4"],
         [b"X: y\nContent-Length: 4"],
+        [b"X: y", b" folded", b"Content-Length: 4", b"Transfer-Encoding: chunked"],
+        [b"Content-Length: 4", b" 5"],
+        [b"Content-Length: 4\nTransfer-Encoding: chunked"],
     ],
     ids=repr,
 )
