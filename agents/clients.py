@@ -30,6 +30,7 @@ from django.core.exceptions import ValidationError
 from agents.policy import payers
 from credentials.destination import destination
 from credentials.errors import CredentialError, CredentialNotFound
+from credentials.fields import Secret
 from credentials.lookup import default_credential, own_credential
 from credentials.models import CredentialQuerySet, LLMCredential, ModelAlias
 from credentials.trail import Action, Outcome, record
@@ -124,11 +125,18 @@ class Selection:
         """Nobody but the operator has named where calls go: they need no network guard."""
         return self.base_url is None or self.payer.is_simulated
 
+    def secret(self) -> Secret:
+        """The selected key, sealed unless it is the system's; only for who speaks to the provider
+        without a provider client. Raises vault.Unreadable."""
+        return (
+            self.credential.api_key.bound()
+            if self.credential
+            else Secret(plaintext=self._system_key)
+        )
+
     def key(self, purpose: str) -> str:
-        """The selected key itself; only for who speaks to the provider without a provider client.
-        Raises vault.Unreadable, KeyRefused."""
-        key = self.credential.api_key.reveal(purpose) if self.credential else self._system_key
-        return check_key(self.provider, key)
+        """The key itself. Raises vault.Unreadable, KeyRefused."""
+        return check_key(self.provider, self.secret().reveal(purpose))
 
     def address(self) -> str:
         """The base URL that calls go to, also where it is the provider's own. Raises

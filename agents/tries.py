@@ -82,7 +82,7 @@ async def tries(
                 await _settle_try(entry, error)
         plan = following
         entry.begin()
-        entry.payer = plan.selection.payer
+        entry.charge_to(plan.selection.payer)
 
 
 async def _with_retries(
@@ -139,11 +139,12 @@ def _next(entry: OpenCall, rest: Iterator[Fallback]) -> Plan | None:
 
 def _readmit(entry: OpenCall, plan: Plan) -> None:
     """By the plan's payer, which is not yet the call's: the try before has its row to come."""
-    before, entry.payer = entry.payer, plan.selection.payer
+    before = entry.payer
+    entry.charge_to(plan.selection.payer)
     try:
         readmit(entry, plan.most())
     finally:
-        entry.payer = before
+        entry.charge_to(before)
 
 
 async def _settle_try(entry: OpenCall, error: ProviderError) -> None:

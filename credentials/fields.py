@@ -29,18 +29,19 @@ class Secret:
     It can't be pickled, so it can't reach a cache, a task or a session store.
     """
 
-    __slots__ = ("_open", "_plaintext", "token")
+    __slots__ = ("_opened", "_opener", "_plaintext", "token")
 
     def __init__(
         self,
         *,
         token: SealedToken | None = None,
         plaintext: str | None = None,
-        open_token: Callable[[str], str] | None = None,
+        opener: Callable[[str], Callable[[], str]] | None = None,
     ) -> None:
         self.token = token
         self._plaintext = plaintext
-        self._open = open_token
+        self._opener = opener
+        self._opened: Callable[[], str] | None = None
 
     def reveal(self, purpose: str) -> str:
         """The text itself. `purpose` says what for, one of `vault.PURPOSES`; opening a sealed
@@ -52,10 +53,22 @@ class Secret:
             raise ValueError(f"{purpose!r} is not a purpose to open a key for: see vault.PURPOSES.")
         if self._plaintext is not None:
             return self._plaintext
-        if self.token is None or self._open is None:
-            raise MissingKey
+        opened = self._opened
+        if opened is None:
+            if self.token is None or self._opener is None:
+                raise MissingKey
+            opened = self._opener(self.token)
         reveals.count(purpose)
-        return self._open(self.token)
+        return opened()
+
+    def bound(self) -> Secret:
+        """The same, bound for good to what its row is now: it opens sooner, time after time.
+        Raises as `reveal` does."""
+        if self.token is None or self._opener is None:
+            return self
+        bound = Secret(token=self.token)
+        bound._opened = self._opener(self.token)
+        return bound
 
     def __bool__(self) -> bool:
         return bool(self.token or self._plaintext)
@@ -115,7 +128,7 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
             case None | Secret():
                 return value
             case SealedToken():
-                return Secret(token=value, open_token=lambda token: self.open(token, instance))
+                return Secret(token=value, opener=lambda token: self.opener(token, instance))
             case str():
                 return Secret(plaintext=value)
         raise FieldError(f"{self.name} takes text, not {type(value).__name__}.")
@@ -129,9 +142,12 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]  # the package 
         return SealedToken(ring().seal(plaintext, self.binding(instance)))
 
     def open(self, token: str, instance: models.Model) -> str:
+        return self.opener(token, instance)()
+
+    def opener(self, token: str, instance: models.Model) -> Callable[[], str]:
         if token.startswith(f"{VERSION}:"):
-            return ring().open(token, self.binding(instance))
-        return self.open_fernet(token)
+            return ring().opener(token, self.binding(instance))
+        return lambda: self.open_fernet(token)
 
     def open_fernet(self, token: str) -> str:
         if not self.keys:

@@ -48,6 +48,11 @@ class Demand:
     cost: float = 1.0
 
     @property
+    def kind(self) -> str:
+        """Its key up to the first colon."""
+        return self.key.partition(":")[0]
+
+    @property
     def refill(self) -> float:
         """Seconds that it takes to refill what is asked for."""
         return self.cost * self.seconds / self.capacity

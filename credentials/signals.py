@@ -2,7 +2,6 @@
 
 `credential_ended`: `credential`, `reason` (a sentence). No call may use it from now on.
 `key_validated`: `outcome` (credentials.validation.ValidationOutcome), after every test.
-`secret_revealed`: `purpose`, one of `vault.PURPOSES`, whenever a sealed text is opened.
 """
 
 from __future__ import annotations
@@ -11,4 +10,3 @@ from django.dispatch import Signal
 
 credential_ended = Signal()
 key_validated = Signal()
-secret_revealed = Signal(use_caching=True)

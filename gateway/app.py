@@ -13,8 +13,6 @@ import math
 from functools import partial
 from typing import Any
 
-from django.conf import settings
-
 from agents.clients import SelectionError
 from credentials.errors import CredentialError
 from credentials.vault import Unreadable
@@ -54,12 +52,16 @@ _STATUSES = {409: 403, 402: 429}
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Serves one HTTP request."""
-    exchange = Exchange(scope, receive, send)
+    with Exchange(scope, receive, send) as exchange:
+        await _handle(exchange)
+
+
+async def _handle(exchange: Exchange) -> None:
     try:
-        if (model := model_asked_for(exchange.method, exchange.path)) is not None:
-            await _show_models(exchange, model)
-            return
-        await _serve(exchange)
+        if exchange.method == "GET":
+            await _show_models(exchange, model_asked_for(exchange.path))
+        else:
+            await _serve(exchange)
     except ClientGone:
         return
     except _REFUSALS as error:
@@ -102,31 +104,29 @@ async def _serve(exchange: Exchange) -> None:
     except BaseException:
         await in_database(withdraw, call)
         raise
-    if options.tries_again:
+    if options.fallback or options.retries:
         await Chain(exchange, where, guest, asked, options, call, order_of).run(chosen, order)
     else:
         await Relay(exchange, order, call).run()
 
 
 def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Order:
-    selection = chosen.selection
-    provider = registry.get(selection.provider)
-    if asked.model != selection.model:
-        asked = (naming_inside if where.model else naming)(asked, selection.model)
-        where = where.naming(selection.model)
-    if where.does.reports_if_told and provider.wire.stream_options:
+    if asked.model != chosen.model:
+        asked = (naming_inside if where.model else naming)(asked, chosen.model)
+        where = where.naming(chosen.model)
+    if asked.stream and where.does.reports_if_told and chosen.tells_usage:
         asked = asking_for_usage(asked)
     return Order(
         dialect=where.dialect,
         does=where.does,
         asked=asked,
-        label=provider.label,
+        label=chosen.label,
         url=chosen.base_url + where.path,
-        query=passing_query(exchange.query),
-        key=chosen.key,
-        seconds=selection.timeout or float(settings.CALL_TIMEOUT_SECONDS),
-        is_simulated=selection.payer.is_simulated,
-        is_trusted=selection.is_trusted,
+        query=passing_query(exchange.query) if exchange.query else [],
+        key=chosen.key(),
+        seconds=chosen.seconds,
+        is_simulated=chosen.is_simulated,
+        is_trusted=chosen.is_trusted,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.errors import BadBody
+from gateway.plain_json import parse
 from gateway.routes import Route
 from providers.bounds import MOST_ASKED, holds_too_much
 from providers.vocabulary import JSON
@@ -34,7 +35,7 @@ def read_request(where: Route, body: bytes) -> Asked:
     if holds_too_much(body, MOST_ASKED):
         raise BadBody(flaw=f"its body holds more than {MOST_ASKED:,} values")
     try:
-        parsed = json.loads(body.decode())
+        parsed = parse(body)
     except (ValueError, RecursionError):
         raise BadBody(flaw="its body is not JSON") from None
     if not isinstance(parsed, dict):

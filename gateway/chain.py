@@ -120,7 +120,7 @@ class Chain:
         if not isinstance(error, Suspended):  # then nothing was sent
             await self._settle_try(error)
         self.call.begin()
-        self.call.payer = selection.payer
+        self.call.charge_to(selection.payer)
         return True
 
     async def _pause(self, seconds: float) -> None:
@@ -147,11 +147,12 @@ class Chain:
             withdraw(self.call)  # it is admitted on the path of everybody's calls
             return made
         attempt = self._attempt(chosen)
-        before, self.call.payer = self.call.payer, chosen.selection.payer
+        before = self.call.payer
+        self.call.charge_to(chosen.selection.payer)
         try:
             readmit(self.call, ceiling(self.asked.parsed))
         finally:
-            self.call.payer = before  # the try before has its row to come
+            self.call.charge_to(before)  # the try before has its row to come
         return attempt
 
     async def _settle_try(self, error: ProviderError) -> None:

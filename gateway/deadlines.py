@@ -59,7 +59,9 @@ class Deadline(Alarm):
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        return super().__enter__()
+        self._clock = _clock()
+        self._clock.add(self)
+        return self
 
     def __exit__(
         self,
@@ -79,6 +81,48 @@ class Deadline(Alarm):
         if not self.expired:
             self.at, self.expired = None, True
             self._task.cancel()
+
+    def was_it(self) -> bool:
+        """For who has caught a CancelledError within the `with`: whether it came from here, and
+        nobody else wants the task to end. Then all is as if it had not been."""
+        if not self.expired:
+            return False
+        self.expired = False
+        return self._task.uncancel() <= self._cancelling
+
+
+class Patience(Deadline):
+    """A deadline for one thing after another. `look` is called once, when what is awaited has not
+    come soon."""
+
+    __slots__ = ("_limit", "_look")
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self._limit: float | None = None
+        self.expired = False
+        self._look: Callable[[], object] | None = None
+
+    def begin(self, seconds: float | None, soon: float, look: Callable[[], object]) -> None:
+        now = monotonic()
+        self._limit = None if seconds is None else now + seconds
+        self.at, self._look = now + soon, look
+
+    def allow(self, seconds: float) -> None:
+        """So long from now on, however long it was to be before."""
+        self._limit = monotonic() + seconds
+        if self._look is None:
+            self.at = self._limit
+
+    def end(self) -> None:
+        self.at = self._look = None
+
+    def ring(self) -> None:
+        if self._look is None:
+            super().ring()
+            return
+        look, self._look, self.at = self._look, None, self._limit
+        look()
 
 
 class _Clock:

@@ -16,6 +16,7 @@ from providers.vocabulary import JSON
 
 Headers = Mapping[str, str]
 TOKEN_PREFIX = "byom_"
+_REQUEST_HEADERS = frozenset({"content-type", "accept", "user-agent"})
 _EPOCH = "1970-01-01T00:00:00Z"  # what Anthropic says where a release date is not known
 
 
@@ -26,12 +27,13 @@ class Dialect:
 
     provider: str
     address: str
-    key_header: Callable[[str], tuple[str, str]]
+    key_header: str
     error_body: Callable[[int, str, str, float | None], JSON]
     model_entry: Callable[[str, str], JSON]
     model_list: Callable[[list[JSON]], JSON]
+    key_prefix: str = ""
     error_event: bytes = b""
-    request_headers: frozenset[str] = frozenset()
+    request_headers: frozenset[str] = _REQUEST_HEADERS
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -120,30 +122,31 @@ def _google_models(entries: list[JSON]) -> JSON:
 OPENAI = Dialect(
     provider="openai",
     address="POST /v1/chat/completions",
-    key_header=lambda key: ("authorization", f"Bearer {key}"),
+    key_header="authorization",
+    key_prefix="Bearer ",
     error_body=_openai_error,
     model_entry=_openai_model,
     model_list=_openai_models,
-    request_headers=frozenset({"openai-beta", "idempotency-key"}),
+    request_headers=_REQUEST_HEADERS | {"openai-beta", "idempotency-key"},
 )
 ANTHROPIC = Dialect(
     provider="anthropic",
     address="POST /v1/messages",
-    key_header=lambda key: ("x-api-key", key),
+    key_header="x-api-key",
     error_body=_anthropic_error,
     model_entry=_anthropic_model,
     model_list=_anthropic_models,
     error_event=b"event: error\n",
-    request_headers=frozenset({"anthropic-version", "anthropic-beta", "idempotency-key"}),
+    request_headers=_REQUEST_HEADERS | {"anthropic-version", "anthropic-beta", "idempotency-key"},
 )
 GOOGLE = Dialect(
     provider="google",
     address="POST /v1/models/MODEL:generateContent",
-    key_header=lambda key: ("x-goog-api-key", key),
+    key_header="x-goog-api-key",
     error_body=_google_error,
     model_entry=_google_model,
     model_list=_google_models,
-    request_headers=frozenset({"x-goog-api-client"}),
+    request_headers=_REQUEST_HEADERS | {"x-goog-api-client"},
 )
 DIALECTS = (OPENAI, ANTHROPIC, GOOGLE)
 
@@ -156,8 +159,10 @@ def dialect_of(provider: str) -> Dialect:
 def access_token(headers: Headers) -> str:
     """The access token, from wherever an SDK puts its API key; empty if there is none."""
     _, _, bearer = headers.get("authorization", "").partition(" ")
-    places = (bearer.strip(), headers.get("x-api-key", ""), headers.get("x-goog-api-key", ""))
-    return next((token for token in places if token.startswith(TOKEN_PREFIX)), "")
+    for token in (bearer.strip(), headers.get("x-api-key", ""), headers.get("x-goog-api-key", "")):
+        if token.startswith(TOKEN_PREFIX):
+            return token
+    return ""
 
 
 _QUERY = {("alt", "sse"), ("alt", "json"), ("beta", "true")}

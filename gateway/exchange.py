@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from functools import lru_cache
 from time import monotonic, perf_counter
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl
 
-from gateway.deadlines import Alarm, Deadline
+from gateway.deadlines import Patience
 from gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
 from providers.http import MAX_BODY_BYTES
 
@@ -26,7 +26,7 @@ STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
 class Exchange:
-    """A request and the response to it. Header names are in lower case.
+    """A request and the response to it, for use within its `with`. Header names are in lower case.
 
     Writing waits until the client has taken what was written before: that is the back-pressure
     which a relay hands on to the provider.
@@ -41,10 +41,19 @@ class Exchange:
             for name, value in scope["headers"]
         }
         self.keeps: Callable[[list[tuple[str, str]], bytes], Awaitable[None]] | None = None
+        self.patience = Patience()
+        self._is_gone = False
         self._begun = perf_counter()
         self._waited = 0.0
         query = scope.get("query_string")
         self.query = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
+
+    def __enter__(self) -> Self:
+        self.patience.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.patience.__exit__(*error)
 
     def seconds(self) -> float:
         """How long this has taken until now, without the wait for the client's own body."""
@@ -53,19 +62,22 @@ class Exchange:
     async def body(self) -> bytes:
         """The whole request body. Raises BodyTooLarge, BodyTooSlow and ClientGone."""
         start = perf_counter()
+        self.patience.at = monotonic() + IDLE_SECONDS
         try:
-            with Deadline(IDLE_SECONDS) as deadline:
-                return await self._body(deadline)
-        except TimeoutError:
-            raise BodyTooSlow from None
+            return await self._body()
+        except asyncio.CancelledError:
+            if self.patience.was_it():
+                raise BodyTooSlow from None
+            raise
         finally:
+            self.patience.at = None
             self._waited += perf_counter() - start
 
-    async def _body(self, deadline: Deadline) -> bytes:
-        latest = monotonic() + BODY_SECONDS
+    async def _body(self) -> bytes:
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
             raise _too_large()
+        latest = 0.0
         body = bytearray()  # a list of pieces, of a byte each, would take many times as much
         while True:
             message = await self._receive()
@@ -77,36 +89,42 @@ class Exchange:
             if not message.get("more_body", False):
                 return bytes(body + piece) if body else piece
             body += piece
-            deadline.at = min(monotonic() + IDLE_SECONDS, latest)
+            latest = latest or monotonic() + BODY_SECONDS
+            self.patience.at = min(monotonic() + IDLE_SECONDS, latest)
 
-    async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which is cancelled, and has ended, once the client goes away.
+    async def while_connected(
+        self, work: Coroutine[Any, Any, T], seconds: float | None = None
+    ) -> T:
+        """The result of `work`, which is cancelled, and has ended, once the client goes away or
+        the time is over (`patience.allow` gives it more).
 
-        For use after the body has been read. Raises ClientGone and whatever `work` raises.
-        Nobody looks for the client at once: most answers are there sooner than it could leave.
+        For use after the body has been read. Raises ClientGone, TimeoutError and whatever `work`
+        raises. Nobody looks for the client at once: most answers are there sooner than it could
+        leave.
         """
         watching: list[asyncio.Task[None]] = []
-        presence = Deadline(None)
 
         def watch() -> None:
-            watching.append(asyncio.ensure_future(self._end_with_client(presence)))
+            watching.append(asyncio.ensure_future(self._end_with_client()))
 
+        self.patience.begin(seconds, _AT_LEAST_SECONDS, watch)
         try:
-            with presence, Alarm(_AT_LEAST_SECONDS, watch):
-                return await work
-        except TimeoutError:
-            if presence.expired:
-                raise ClientGone from None
+            return await work
+        except asyncio.CancelledError:
+            if self.patience.was_it():
+                raise (ClientGone if self._is_gone else TimeoutError) from None
             raise
         finally:
+            self.patience.end()
             for task in watching:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    async def _end_with_client(self, presence: Deadline) -> None:
+    async def _end_with_client(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        presence.ring()
+        self._is_gone = True
+        self.patience.ring()
 
     async def start(self, status: int, headers: Headers) -> None:
         raw = [
@@ -133,7 +151,7 @@ class Exchange:
         if self.keeps and status == 200:
             await self.keeps(told, body)
         await self.start(status, told)
-        await self.end(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _too_large() -> BodyTooLarge:

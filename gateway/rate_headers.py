@@ -6,7 +6,7 @@ Anthropic: https://docs.anthropic.com/en/api/rate-limits (moments, RFC 3339). Go
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from gateway.dialects import ANTHROPIC, OPENAI, Dialect
@@ -15,17 +15,23 @@ from usage.rates import Remaining
 KINDS = {"calls": "requests", "tokens": "tokens"}
 
 
-def rate_headers(dialect: Dialect, remaining: Iterable[Remaining]) -> Iterator[tuple[str, str]]:
+def rate_headers(dialect: Dialect, remaining: Iterable[Remaining]) -> list[tuple[str, str]]:
+    found = []
     for one in remaining:
         kind = KINDS[one.kind]
         if dialect is OPENAI:
-            yield f"x-ratelimit-limit-{kind}", str(one.limit)
-            yield f"x-ratelimit-remaining-{kind}", str(one.left)
-            yield f"x-ratelimit-reset-{kind}", _duration(one.full_in)
+            found += [
+                (f"x-ratelimit-limit-{kind}", str(one.limit)),
+                (f"x-ratelimit-remaining-{kind}", str(one.left)),
+                (f"x-ratelimit-reset-{kind}", _duration(one.full_in)),
+            ]
         elif dialect is ANTHROPIC:
-            yield f"anthropic-ratelimit-{kind}-limit", str(one.limit)
-            yield f"anthropic-ratelimit-{kind}-remaining", str(one.left)
-            yield f"anthropic-ratelimit-{kind}-reset", _moment(one.full_in)
+            found += [
+                (f"anthropic-ratelimit-{kind}-limit", str(one.limit)),
+                (f"anthropic-ratelimit-{kind}-remaining", str(one.left)),
+                (f"anthropic-ratelimit-{kind}-reset", _moment(one.full_in)),
+            ]
+    return found
 
 
 def _duration(seconds: float) -> str:

@@ -55,7 +55,8 @@ def read_openai(reading: Reading, event: JSON) -> None:
     for choice in event.get("choices") or ():
         said = choice.get("delta") or choice.get("message") or {}
         for name in ("content", "reasoning_content", "reasoning", "refusal"):
-            reading.characters += _length(said.get(name))
+            if isinstance(text := said.get(name), str):
+                reading.characters += len(text)
         for call in said.get("tool_calls") or ():
             function = call.get("function") or {}
             reading.characters += _length(function.get("name"))
@@ -67,17 +68,20 @@ def read_openai(reading: Reading, event: JSON) -> None:
 
 def _openai_usage(counts: JSON, tier: object) -> Usage:
     """Some servers leave thinking out of the completion but not out of the total."""
-    prompt, completion = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
-    hidden = max(0, _count(counts, "total_tokens") - prompt - completion)
-    cached = counts.get("prompt_tokens_details") or {}
+    prompt, completion, total = _counts(
+        counts, "prompt_tokens", "completion_tokens", "total_tokens"
+    )
+    hidden = max(0, total - prompt - completion)
+    details = counts.get("prompt_tokens_details") or {}
+    cached, written = _counts(details, "cached_tokens", "cache_write_tokens")
     thinking = counts.get("completion_tokens_details") or {}
     return Usage(
         input_tokens=prompt,
         output_tokens=completion + hidden,
-        cache_read_tokens=_count(cached, "cached_tokens"),
-        cache_write_tokens=_count(cached, "cache_write_tokens"),
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
         reasoning_tokens=max(_count(thinking, "reasoning_tokens"), hidden),
-        service_tier=tier_of(tier),
+        service_tier=tier_of(tier) if tier else "",
     )
 
 
@@ -204,10 +208,17 @@ def _count(counts: JSON, name: str, otherwise: int = 0) -> int:
     return min(max(value, 0), _MOST_TOKENS) if type(value) is int else otherwise
 
 
+def _counts(counts: JSON, *names: str) -> list[int]:
+    found = [counts.get(name) for name in names]
+    return [min(max(one, 0), _MOST_TOKENS) if type(one) is int else 0 for one in found]
+
+
 def _length(value: object) -> int:
     return len(value) if isinstance(value, str) else 0
 
 
 def _word(value: object) -> str:
     """Printable only: PostgreSQL stores no NUL, and a header no line break."""
-    return "".join(filter(str.isprintable, value)) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isprintable() else "".join(filter(str.isprintable, value))

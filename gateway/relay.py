@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic, perf_counter
+from time import perf_counter
 from urllib.parse import urlencode
 
 import aiohttp
@@ -24,6 +25,7 @@ from gateway.dialects import Dialect, error_bytes
 from gateway.errors import ClientGone
 from gateway.exchange import STREAM_HEADERS, Exchange
 from gateway.rate_headers import rate_headers
+from gateway.readers import Reading
 from gateway.receipts import receipt_headers
 from gateway.routes import Operation
 from gateway.taps import StreamTap, read_whole
@@ -44,7 +46,6 @@ from usage.group_commit import group_commit
 from usage.ledger import OpenCall, Outcome
 from usage.models import Status, UsageRecord
 
-_REQUEST_HEADERS = frozenset({"content-type", "accept", "user-agent"})
 _RESPONSE_HEADERS = frozenset(
     {"content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms"}
     | {"x-should-retry", "openai-processing-ms", "openai-version", "server-timing"}
@@ -82,15 +83,13 @@ class Order:
     async def send(self, upstream: Upstream, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Of the client's headers only those go along that are known to do no harm. Raises as
         `Upstream.post` does."""
-        allowed = _REQUEST_HEADERS | self.dialect.request_headers
-        passing = {
-            name: value
-            for name, value in headers.items()
-            if name in allowed or (self.is_simulated and name.startswith("x-sim-"))
-            if value.isascii()
-        }
-        name, secret = self.dialect.key_header(self.key)
-        passing[name] = secret
+        allowed = self.dialect.request_headers
+        passing = {}
+        for name, value in headers.items():
+            is_allowed = name in allowed or (self.is_simulated and name.startswith("x-sim-"))
+            if is_allowed and value.isascii():
+                passing[name] = value
+        passing[self.dialect.key_header] = self.dialect.key_prefix + self.key
         return await upstream.post(
             f"{self.url}?{urlencode(self.query)}" if self.query else self.url,
             body=self.asked.body,
@@ -100,7 +99,7 @@ class Order:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Whole:
     """An answer that came at once: what was asked for, or the provider's refusal."""
 
@@ -117,8 +116,8 @@ class Relay:
         self.begun = False
         self.request_id = ""
         self.provider_seconds = 0.0
-        self.tap = StreamTap(order.does.read, order.key, order.asked.hides_usage)
-        self.reading = self.tap.reading
+        self.tap: StreamTap | None = None
+        self.reading = Reading()
 
     async def run(self) -> None:
         """Answers the client and settles. Raises CancelledError, and what is a mistake of ours:
@@ -132,9 +131,11 @@ class Relay:
 
     async def _serve(self) -> None:
         try:
-            whole = await self.exchange.while_connected(self._fetch())
+            whole = await self.exchange.while_connected(self._fetch(), self.order.seconds)
         except ProviderError as failure:
             await self._fail(failure)
+        except TimeoutError:
+            await self._fail(CallTimeout(self.order.label))
         except (ClientGone, OSError):  # OSError: some servers' `send` says so that way
             await self._settle_as_read()
         except asyncio.CancelledError:
@@ -151,8 +152,7 @@ class Relay:
         """
         try:
             async with upstream() as shared:
-                with Deadline(self.order.seconds) as deadline:
-                    return await self._receive(shared, deadline)
+                return await self._receive(shared)
         except _TROUBLE as error:
             if self.reading.closed:
                 return None
@@ -161,40 +161,52 @@ class Relay:
             self.call.stop()
         raise failure
 
-    async def _receive(self, shared: Upstream, deadline: Deadline) -> Whole | None:
+    async def _receive(self, shared: Upstream) -> Whole | None:
         sent = perf_counter()
         response = await self.order.send(shared, self.exchange.headers)
         try:
-            self._note(response)
-            if not _is_stream(response):
+            headers = response.headers
+            self.request_id = headers.get("x-request-id") or headers.get("request-id") or ""
+            kind: str = headers.get("content-type", "")
+            if response.status != 200 or not kind.startswith("text/event-stream"):
                 body = await whole(response)
                 self.provider_seconds = perf_counter() - sent
                 return Whole(response.status, _passing(response), body)
-            await self._pass_on(response, deadline)
+            await self._pass_on(response)
             return None
         finally:
             response.close()  # what has been read to its end is in the pool again already
 
-    def _note(self, response: aiohttp.ClientResponse) -> None:
-        headers = response.headers
-        self.request_id = headers.get("x-request-id") or headers.get("request-id") or ""
-
-    async def _pass_on(self, response: aiohttp.ClientResponse, deadline: Deadline) -> None:
-        """All of a stream but what the tap holds back. A closed one is read to the end of its
-        connection, which can be used again then, though not for long."""
-        deadline.at = monotonic() + STREAM_SECONDS
+    async def _pass_on(self, response: aiohttp.ClientResponse) -> None:
+        """All of a stream but what the tap holds back."""
+        self.exchange.patience.allow(STREAM_SECONDS)
         theirs = _passing(response)
         headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers)
         self.begun = True
-        async for chunk in chunks(response):
-            passing = self.tap.feed(chunk)
-            if self.reading.characters:
-                self.call.first_token()
-            if passing:
-                await self.exchange.write(passing)
+        order = self.order
+        tap = self.tap = StreamTap(
+            order.does.read, order.key, order.asked.hides_usage, self.reading
+        )
+        pieces = chunks(response)
+        async for chunk in pieces:
+            await self._pass_piece(tap, chunk)
             if self.reading.closed:
-                deadline.at = monotonic() + _LINGER_SECONDS
+                await self._linger(tap, pieces)
+
+    async def _pass_piece(self, tap: StreamTap, chunk: bytes) -> None:
+        passing = tap.feed(chunk)
+        if self.reading.characters:
+            self.call.first_token()
+        if passing:
+            await self.exchange.write(passing)
+
+    async def _linger(self, tap: StreamTap, pieces: AsyncIterator[bytes]) -> None:
+        """A closed stream is read to the end of its connection, which can be used again then,
+        though not for long."""
+        with suppress(TimeoutError), Deadline(_LINGER_SECONDS):
+            async for chunk in pieces:
+                await self._pass_piece(tap, chunk)
 
     def _failure(self, error: Exception) -> ProviderError:
         label = self.order.label
@@ -212,7 +224,7 @@ class Relay:
             await self._fail(StreamBroken(self.order.label, detail="it stopped in the middle"))
         else:
             await self._settle_as_read()
-            await self.exchange.end(self.tap.rest())
+            await self.exchange.end(self.tap.rest() if self.tap else b"")
 
     async def _answer(self, whole: Whole) -> None:
         reading = read_whole(self.order.does.read, whole.body)
@@ -279,11 +291,14 @@ class Relay:
 
     def _limits(self, theirs: Pairs) -> Pairs:
         """Our own rate limits, where the provider has said nothing of its own."""
-        if self.call.hold is None or any(name.startswith(_RATE_LIMITS) for name, _ in theirs):
+        if self.call.hold is None:
             return []
-        return [*rate_headers(self.order.dialect, self.call.hold.remaining)]
+        for name, _ in theirs:
+            if name.startswith(_RATE_LIMITS):
+                return []
+        return rate_headers(self.order.dialect, self.call.hold.remaining)
 
-    def _receipt(self, record: UsageRecord | None = None) -> Iterator[tuple[str, str]]:
+    def _receipt(self, record: UsageRecord | None = None) -> Pairs:
         spent = self.exchange.seconds() - self.provider_seconds if record else None
         return receipt_headers(self.call, record, spent)
 
@@ -299,20 +314,15 @@ def _told(error: Exception) -> str:
     return "the answer stopped in the middle or can't be understood"
 
 
-def _is_stream(response: aiohttp.ClientResponse) -> bool:
-    content_type: str = response.headers.get("content-type", "")
-    return response.status == 200 and content_type.startswith("text/event-stream")
-
-
 def _passing(response: aiohttp.ClientResponse) -> Pairs:
     """Of the provider's headers those that clients use; none that sets a cookie or names an
     account."""
-    theirs = ((name.lower(), value) for name, value in response.headers.items())
-    return [
-        (name, value)
-        for name, value in theirs
-        if name in _RESPONSE_HEADERS or name.startswith(_RATE_LIMITS)
-    ]
+    passing = []
+    for name, value in response.headers.items():
+        name = name.lower()
+        if name in _RESPONSE_HEADERS or name.startswith(_RATE_LIMITS):
+            passing.append((name, value))
+    return passing
 
 
 def _json(text: str) -> object:

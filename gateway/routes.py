@@ -101,11 +101,12 @@ def spoken(path: str, headers: Headers) -> Dialect:
     return ANTHROPIC if "anthropic-version" in headers else OPENAI
 
 
-def model_asked_for(method: str, path: str) -> str | None:
-    """The model that a GET wants to see, empty for the list of them all; None for any other
-    request."""
-    match = _MODELS_PATH.fullmatch(path) if method == "GET" else None
-    return (match["model"] or "") if match else None
+def model_asked_for(path: str) -> str:
+    """The model that a GET wants to see, empty for the list of them all. Raises UnknownAddress."""
+    match = _MODELS_PATH.fullmatch(path)
+    if match is None:
+        raise UnknownAddress
+    return match["model"] or ""
 
 
 def route(method: str, path: str) -> Route:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import close_old_connections
 
 from agents.clients import ModelMismatch, NothingSelected, Selection, select
@@ -25,6 +26,7 @@ from gateway.dialects import Dialect, dialect_of
 from gateway.errors import ScopeMissing, TokenMissing, TokenRefused, WrongAddress, WrongCredential
 from gateway.routes import Route
 from providers import registry
+from providers.keys import check_key
 from providers.vocabulary import Usage
 from usage.admission import admit_at_once, let_in, make_room
 from usage.ceiling import ceiling
@@ -85,26 +87,49 @@ class Guest:
     token_id: int
     pinned_id: uuid.UUID | None
     cache_seconds: int = 0
+    caller: Caller = field(init=False)
 
-    @property
-    def caller(self) -> Caller:
-        return Caller(surface=Surface.GATEWAY, user_id=self.user.pk, access_token_id=self.token_id)
+    def __post_init__(self) -> None:
+        caller = Caller(
+            surface=Surface.GATEWAY, user_id=self.user.pk, access_token_id=self.token_id
+        )
+        object.__setattr__(self, "caller", caller)
 
 
-@dataclass(frozen=True, slots=True)
 class Chosen:
-    """A selection, opened: the key and the base URL, both checked."""
+    """A selection made ready for the calls of the second that it is remembered for: all of it is
+    checked and worked out, and nothing is kept of the key, which each call opens for itself.
 
-    selection: Selection
-    base_url: str
-    key: str = field(repr=False)
+    Raises Unreadable, KeyRefused and BaseURLRefused.
+    """
+
+    __slots__ = (
+        "base_url", "dialect", "is_simulated", "is_trusted", "label", "model", "payer", "seconds",
+        "secret", "selection", "tells_usage",
+    )  # fmt: skip
+
+    def __init__(self, selection: Selection) -> None:
+        provider = registry.get(selection.provider)
+        self.selection = selection
+        self.payer, self.model = selection.payer, selection.model
+        self.base_url = selection.address()
+        self.secret = selection.secret()
+        self.label, self.dialect = provider.label, provider.dialect
+        self.tells_usage = provider.wire.stream_options
+        self.seconds = selection.timeout or float(settings.CALL_TIMEOUT_SECONDS)
+        self.is_simulated, self.is_trusted = self.payer.is_simulated, selection.is_trusted
+        check_key(self.payer.provider, self.key())
+
+    def key(self) -> str:
+        """Raises Unreadable."""
+        return self.secret.reveal("gateway").strip()
 
     def speaks(self, dialect: Dialect) -> bool:
-        return registry.get(self.selection.provider).dialect == dialect.provider
+        return self.dialect == dialect.provider
 
 
 _guests: Memory[bytes, Guest] = Memory()
-_selections: Memory[tuple[object, ...], Selection] = Memory()
+_selections: Memory[tuple[object, ...], Chosen] = Memory()
 MEMORIES: list[Memory[Any, Any]] = [_guests, _selections]
 
 
@@ -143,21 +168,19 @@ async def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, Op
     A token that is in use and budgets that have room need no database.
     """
     wanted = _wanted(guest, where, asked.model)
-    selection = _selections.get(wanted)
-    if selection is None:
-        selection = await once(wanted, _read_selection, guest, where, asked.model)
-    chosen = _opened(selection)
-    call = OpenCall(guest.caller, selection.payer)
+    chosen = _selections.get(wanted)
+    if chosen is None:
+        chosen = await once(wanted, choose, guest, where, asked.model)
+    call = OpenCall(guest.caller, chosen.payer)
     call.operation = where.does.name
-    if chosen.speaks(where.dialect):
+    if chosen.dialect == where.dialect.provider:
         most = None if where.does.is_free else ceiling(asked.parsed)
-        await _let_in(call, most)
+        if not admit_at_once(call, most):
+            await _admit(call, most)
     return chosen, call
 
 
-async def _let_in(call: OpenCall, most: Usage | None) -> None:
-    if admit_at_once(call, most):
-        return
+async def _admit(call: OpenCall, most: Usage | None) -> None:
     if most is not None:
         parties = (call.caller.user_id, call.caller.access_token_id, call.payer.credential_id)
         await once(("room", *parties), make_room, call, most)
@@ -170,23 +193,21 @@ async def _let_in(call: OpenCall, most: Usage | None) -> None:
 def choose(guest: Guest, where: Route, model: str) -> Chosen:
     """From the database. Raises WrongAddress and WrongCredential (only where nothing is
     translated), what `agents.clients.select` raises, Unreadable, KeyRefused and BaseURLRefused."""
-    return _opened(_read_selection(guest, where, model))
-
-
-def _opened(selection: Selection) -> Chosen:
-    return Chosen(selection, selection.address(), selection.key("gateway"))
-
-
-def _read_selection(guest: Guest, where: Route, model: str) -> Selection:
     age = _selections.age
-    selection = _selected(guest, where, model)
-    _selections.keep(_wanted(guest, where, model), selection, age)
-    return selection
+    chosen = Chosen(_selected(guest, where, model))
+    _selections.keep(_wanted(guest, where, model), chosen, age)
+    return chosen
 
 
 def _wanted(guest: Guest, where: Route, model: str) -> tuple[object, ...]:
     """All that a selection depends on."""
-    return guest.user.pk, guest.pinned_id, where.dialect.provider, where.does.translates, model
+    return (
+        guest.caller.user_id,
+        guest.pinned_id,
+        where.dialect.provider,
+        where.does.translates,
+        model,
+    )
 
 
 def _selected(guest: Guest, where: Route, model: str) -> Selection:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.plain_json import parse
 from gateway.readers import Reader, Reading
 from providers.bounds import MOST_ANSWERED, MOST_LINE_BYTES, holds_too_much
 from providers.http import UnreadableAnswer
@@ -23,13 +23,12 @@ def read_whole(read: Reader, body: bytes) -> Reading | None:
         return None
     reading = Reading()
     try:
-        parsed = json.loads(body)
+        parsed = parse(body, "utf-8-sig")
     except _UNEXPECTED:
         return None
-    events = parsed if isinstance(parsed, list) else [parsed]
-    if not all(isinstance(event, dict) for event in events):
-        return None
-    for event in events:
+    for event in parsed if isinstance(parsed, list) else [parsed]:
+        if not isinstance(event, dict):
+            return None
         _note(read, reading, event)
     reading.ended = True
     return reading
@@ -133,7 +132,7 @@ class StreamTap:
             self.reading.ended = self.reading.closed = True
             return line
         try:
-            event = json.loads(payload)
+            event = parse(payload)
         except _UNEXPECTED:
             return line
         if not isinstance(event, dict):

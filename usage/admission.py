@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,7 +30,6 @@ from usage.budgets import (
     Intent,
     NoPrice,
     NoRoom,
-    Parties,
     cancel,
     known_over,
     next_room,
@@ -140,7 +139,7 @@ def admit_at_once(call: OpenCall, most: Usage | None) -> bool:
 def _held(call: OpenCall, most: Usage) -> tuple[leases.Held, ...] | None:
     """What the call takes of this process's leases; None if its budgets are not known, or their
     leases have no room."""
-    budgets = known_over(_parties(call))
+    budgets = known_over(call.parties)
     if not budgets:
         return None if budgets is None else ()
     entered = known_overrides()
@@ -155,7 +154,7 @@ def _held(call: OpenCall, most: Usage) -> tuple[leases.Held, ...] | None:
 def make_room(call: OpenCall, most: Usage) -> None:
     """Sees to it that calls like this one can be admitted at once, where their budgets have plenty
     of room. Uses the database. Raises PriceUnknown."""
-    budgets = read_over(_parties(call))
+    budgets = read_over(call.parties)
     if budgets:
         price_lists.current()
         with _naming(call):
@@ -229,13 +228,8 @@ def _giving_back(call: OpenCall) -> Iterator[None]:
 
 def _hold(call: OpenCall, most: Usage, held: tuple[leases.Held, ...] = ()) -> Hold:
     """What the call takes of its rate limits. Where one is reached, `held` is given back too."""
-    holders = {
-        "user": call.caller.user_id,
-        "access token": call.caller.access_token_id,
-        "credential": call.payer.credential_id,
-    }
     try:
-        return take(call.id, holders, most.input_tokens)
+        return take(call.name, call.parties, most.input_tokens)
     except LimitReached as reached:
         leases.give_back(held, used=False)
         raise TOO_MANY[reached.kind](reached) from None
@@ -243,7 +237,7 @@ def _hold(call: OpenCall, most: Usage, held: tuple[leases.Held, ...] = ()) -> Ho
 
 def _set_aside(call: OpenCall, most: Usage) -> None:
     call.warnings = ()
-    budgets = over(_parties(call))
+    budgets = over(call.parties)
     if not budgets:
         return
     with _naming(call):
@@ -267,14 +261,9 @@ def _unknown(call: OpenCall, refusal: NoPrice) -> PriceUnknown:
     return PriceUnknown(None, name=refusal.budget.name, model=call.payer.model)
 
 
-def _parties(call: OpenCall) -> Parties:
-    caller = call.caller
-    return Parties(caller.user_id, caller.access_token_id, call.payer.credential_id)
-
-
 def _intent(call: OpenCall, most: Usage, entered: Sequence[PriceOverride] | None = None) -> Intent:
     payer = call.payer
-    cost = most_that_it_costs(payer.provider, payer.model, most, timezone.now(), entered)
+    cost = most_that_it_costs(payer.provider, payer.model, most, datetime.now(UTC), entered)
     return Intent(call_id=call.id, most=most, cost=cost)
 
 

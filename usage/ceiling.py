@@ -23,19 +23,25 @@ _TIER_NAMES = ("service_tier", "serviceTier", "speed")
 _CONFIG_NAMES = ("generationConfig", "generation_config")
 
 
+_NAMED = frozenset({*_OUTPUT_NAMES, *_COUNT_NAMES, *_TIER_NAMES, *_CONFIG_NAMES})
+
+
 def ceiling(body: Any, *, max_tokens: int | None = None) -> Usage:
     """For a request in whatever dialect: all strings in it are input, an inline file is counted
     as a picture. `max_tokens` wins over what the body says."""
-    configs = [body, *(body.get(name) for name in _CONFIG_NAMES)]
-    stated = max_tokens or _largest(configs, _OUTPUT_NAMES)
-    answers = _largest(configs, _COUNT_NAMES) or 1
-    output = (stated or settings.RESERVE_OUTPUT_TOKENS) * answers
     tokens, for_an_hour = _input(body)
+    output, tier = max_tokens or settings.RESERVE_OUTPUT_TOKENS, ""
+    if not _NAMED.isdisjoint(body):
+        configs = [body, *(body.get(name) for name in _CONFIG_NAMES)]
+        stated = max_tokens or _largest(configs, _OUTPUT_NAMES)
+        answers = _largest(configs, _COUNT_NAMES) or 1
+        output = (stated or settings.RESERVE_OUTPUT_TOKENS) * answers
+        tier = _tier(body)
     return Usage(
         input_tokens=tokens,
         output_tokens=output,
         cache_write_1h_tokens=tokens if for_an_hour else 0,
-        service_tier=_tier(body),
+        service_tier=tier,
     )
 
 
@@ -66,12 +72,14 @@ def _input(body: Any) -> tuple[int, bool]:
             tokens += -(-size // BYTES_PER_TOKEN)
         elif isinstance(value, dict):
             tokens += TOKENS_PER_ENTRY
+            for_an_hour = for_an_hour or value.get("ttl") == "1h"
             if _is_file(value):
                 tokens += TOKENS_PER_IMAGE
-            else:  # a model reads names of fields too: a tool's schema has them
-                todo += value.keys()
-                todo += value.values()
-            for_an_hour = for_an_hour or value.get("ttl") == "1h"
+                continue
+            todo += value.values()
+            for name in value:  # a model reads names of fields too: a tool's schema has them
+                size = len(name) if name.isascii() else len(name.encode("utf-8", "replace"))
+                tokens += -(-size // BYTES_PER_TOKEN)
         elif isinstance(value, list | tuple):
             todo += value
     return tokens, for_an_hour

@@ -58,8 +58,7 @@ _leases: dict[uuid.UUID, Lease] = {}
 def take(intent: Intent, budgets: Sequence[Budget]) -> tuple[Held, ...] | None:
     """The most that a call can cost, out of the leases on all of `budgets`; None if one of them
     has no room for it, or there is none. Raises NoPrice."""
-    held = [(budget.pk, _units(intent, budget)) for budget in budgets]
-    now = time.monotonic()
+    held = tuple([(budget.id, _units(intent, budget)) for budget in budgets])
     with _lock:
         leases = []
         for pk, units in held:
@@ -67,10 +66,11 @@ def take(intent: Intent, budgets: Sequence[Budget]) -> tuple[Held, ...] | None:
             if lease is None or lease.frozen or lease.units - lease.out - lease.used < units:
                 return None
             leases.append((lease, units))
+        now = time.monotonic()
         for lease, units in leases:
             lease.out += units
             lease.taken_at = now
-    return tuple(held)
+    return held
 
 
 def _units(intent: Intent, budget: Budget) -> int:

@@ -6,16 +6,17 @@ import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models.base import ModelState
-from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from credentials.models import AccessToken, LLMCredential
 from providers.vocabulary import Usage
+from usage.budgets import Parties
 from usage.leases import Held
 from usage.models import Status, Surface, UsageRecord, UsageSource
 from usage.posting import Made, post
@@ -77,9 +78,10 @@ class OpenCall:
         self, caller: Caller, payer: Payer, *, attempt_of: uuid.UUID | None = None
     ) -> None:
         self.id = uuid.uuid4()
+        self.name = str(self.id)  # needed in many places, and slow to make
         self.attempt_of = attempt_of
         self.caller = caller
-        self.payer = payer
+        self.charge_to(payer)
         self.operation = "chat"  # or embeddings, count_tokens, list_models
         self.retries = 0
         self.warnings: tuple[str, ...] = ()  # of soft budgets, said when it was admitted
@@ -87,7 +89,7 @@ class OpenCall:
         self.held: tuple[Held, ...] = ()  # and of this process's leases on budgets,
         self.has_reservations = False  # or set aside for it alone
         self.is_closed = False
-        self.started_at = timezone.now()
+        self.started_at = datetime.now(UTC)
         self.start = perf_counter()
         self._first: float | None = None
         self._end: float | None = None
@@ -95,8 +97,8 @@ class OpenCall:
     def begin(self) -> None:
         """Starts the clock anew: what came before was our own work, or an earlier try. From here
         on log lines of this task name the call."""
-        bind_contextvars(call_id=str(self.id))
-        self.started_at = timezone.now()
+        bind_contextvars(call_id=self.name)
+        self.started_at = datetime.now(UTC)
         self.start = perf_counter()
 
     def earlier_try(self) -> OpenCall:
@@ -106,6 +108,11 @@ class OpenCall:
         earlier.stop()
         self.retries += 1
         return earlier
+
+    def charge_to(self, payer: Payer) -> None:
+        self.payer = payer
+        caller = self.caller
+        self.parties = Parties(caller.user_id, caller.access_token_id, payer.credential_id)
 
     @property
     def ttft_ms(self) -> float | None:
@@ -129,7 +136,8 @@ class OpenCall:
             user_id=_existing(get_user_model(), caller.user_id),
             access_token_id=_existing(AccessToken, caller.access_token_id),
         )
-        self.payer = replace(payer, credential_id=_existing(LLMCredential, payer.credential_id))
+        credential_id = _existing(LLMCredential, payer.credential_id)
+        self.charge_to(replace(payer, credential_id=credential_id))
 
     def close(self, outcome: Outcome) -> Closed:
         """The call is over. What is left is to write its row: `post` or `group_commit` do. Latency

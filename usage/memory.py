@@ -20,6 +20,7 @@ SECONDS = 1.0
 _MOST = 10_000
 
 K = TypeVar("K", bound=Hashable)
+Made = TypeVar("Made")
 V = TypeVar("V")
 
 
@@ -57,6 +58,25 @@ class Memory(Generic[K, V]):
     def forget(self) -> None:
         self.age += 1
         self._values, self._read_anew = {}, set()
+
+
+class ByIdentity(Generic[Made, V]):
+    """What is worked out of objects that are never changed, but replaced. They are held, so that no
+    other can have the identity of one of them."""
+
+    def __init__(self, work_out: Callable[[Made], V], most: int = 4096) -> None:
+        self._work_out, self._most = work_out, most
+        self._known: dict[int, tuple[Made, V]] = {}
+
+    def __call__(self, of: Made) -> V:
+        known = self._known.get(id(of))
+        if known is not None and known[0] is of:
+            return known[1]
+        if len(self._known) >= self._most:
+            self._known.clear()
+        found = self._work_out(of)
+        self._known[id(of)] = of, found
+        return found
 
 
 _memories: WeakSet[Memory[Any, Any]] = WeakSet()

@@ -7,6 +7,8 @@ callers may write anything there.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-from credentials.signals import secret_revealed
+from credentials.vault import PURPOSES, reveals
 from usage.backlog import BACKLOG
 from usage.models import Status, UsageRecord
 from usage.signals import call_refused, call_settled, metrics_read
@@ -67,15 +69,18 @@ def _counted() -> CollectorRegistry:
     return registry
 
 
+Count = Callable[[float], object]
+
+
 class _Series(NamedTuple):
     """The time series that calls of one kind count in."""
 
-    calls: Counter
-    latency: Histogram
-    first_token: Histogram
-    read: Counter
-    written: Counter
-    cost: Counter
+    calls: Count
+    latency: Count
+    first_token: Count
+    read: Count
+    written: Count
+    cost: Count
 
 
 @lru_cache(4096)  # to find a series takes ten times as long as to count in it
@@ -83,33 +88,55 @@ def _series(provider: str, model: str, surface: str, status: str) -> _Series:
     by_model = (provider, model, surface)
     by_call = (*by_model, status)
     return _Series(
-        calls=CALLS.labels(*by_call),
-        latency=LATENCY.labels(*by_call),
-        first_token=FIRST_TOKEN.labels(*by_call),
-        read=TOKENS.labels(*by_model, "input"),
-        written=TOKENS.labels(*by_model, "output"),
-        cost=COST.labels(*by_model),
+        calls=adding(CALLS.labels(*by_call)),
+        latency=observing(LATENCY.labels(*by_call)),
+        first_token=observing(FIRST_TOKEN.labels(*by_call)),
+        read=adding(TOKENS.labels(*by_model, "input")),
+        written=adding(TOKENS.labels(*by_model, "output")),
+        cost=adding(COST.labels(*by_model)),
     )
+
+
+def adding(counter: Counter) -> Count:
+    """`counter.inc` without its checks, which take three times as long as the counting: a gateway's
+    call counts eight times. A test holds what this reaches for against the package's own way."""
+    count: Count = counter._value.inc
+    return count
+
+
+def observing(histogram: Histogram) -> Count:
+    """`histogram.observe` in the same way."""
+    add, bounds = histogram._sum.inc, histogram._upper_bounds
+    counts = [bucket.inc for bucket in histogram._buckets]
+
+    def observe(amount: float) -> None:
+        add(amount)
+        counts[bisect_left(bounds, amount)](1)
+
+    return observe
+
+
+_observe_lag = observing(LEDGER_LAG)
 
 
 @receiver(call_settled)
 def count_call(sender: Any, record: UsageRecord, lag: float, **kwargs: Any) -> None:
     model = record.model if record.price_source else OTHER
     series = _series(record.provider, model, record.surface, record.status)
-    series.calls.inc()
-    series.latency.observe(record.latency_ms / 1000)
-    LEDGER_LAG.observe(max(0.0, lag))
+    series.calls(1)
+    series.latency(record.latency_ms / 1000)
+    _observe_lag(max(0.0, lag))
     if record.ttft_ms is not None:
-        series.first_token.observe(record.ttft_ms / 1000)
+        series.first_token(record.ttft_ms / 1000)
     if record.status == Status.ERROR:
         ERRORS.labels(record.provider, record.error_code).inc()
     if record.total_tokens:
-        series.read.inc(record.input_tokens)
-        series.written.inc(record.output_tokens)
+        series.read(record.input_tokens)
+        series.written(record.output_tokens)
         if record.cost_usd is None:
             UNPRICED.labels(record.provider, model, record.surface).inc()
         else:
-            series.cost.inc(float(record.cost_usd))
+            series.cost(float(record.cost_usd))
 
 
 @receiver(call_refused)
@@ -117,11 +144,11 @@ def count_refusal(sender: Any, error: Any, **kwargs: Any) -> None:
     REFUSED.labels(error.code).inc()
 
 
-@receiver(secret_revealed)
-def count_reveal(sender: Any, purpose: str, **kwargs: Any) -> None:
-    _reveals(purpose).inc()
+_REVEALED = {purpose: adding(REVEALS.labels(purpose)) for purpose in PURPOSES}
 
 
-@lru_cache(64)
-def _reveals(purpose: str) -> Counter:
-    return REVEALS.labels(purpose)
+def count_reveal(purpose: str) -> None:
+    _REVEALED[purpose](1)
+
+
+reveals.listeners.append(count_reveal)

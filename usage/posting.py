@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -17,6 +18,7 @@ from django.utils import timezone
 from credentials.lifecycle import note_use
 from usage import budgets, leases
 from usage.budget_models import Budget
+from usage.memory import ByIdentity
 from usage.models import Status, UsageRecord
 from usage.price_lists import is_read
 from usage.price_models import known_overrides
@@ -84,10 +86,9 @@ def make_ahead(entry: Closed) -> None:
     entered = known_overrides()
     if entry.call.has_reservations or entered is None or not is_read():
         return
-    record = entry.record(entered)
-    found = budgets.known_over(budgets.parties_of(record))
+    found = budgets.known_over(entry.call.parties)
     if found is not None:
-        entry.made = _made(record, found)
+        entry.made = _made(entry, entry.record(entered), found)
 
 
 def post(entries: Sequence[Closed]) -> list[UsageRecord]:
@@ -120,12 +121,12 @@ def write(entries: Sequence[Closed]) -> list[UsageRecord]:
 
 def _made_now(entry: Closed) -> Made:
     record = entry.record()
-    return _made(record, budgets.over(record))
+    return _made(entry, record, budgets.over(record))
 
 
-def _made(record: UsageRecord, counted_in: Sequence[Budget]) -> Made:
-    text = _encode(_as_json(record)) if on_postgresql() else ""
-    return Made(record, text, [(budget.pk, budget.units_of(record)) for budget in counted_in])
+def _made(entry: Closed, record: UsageRecord, counted_in: Sequence[Budget]) -> Made:
+    text = _as_json(entry.call.name, record) if on_postgresql() else ""
+    return Made(record, text, [(budget.id, budget.units_of(record)) for budget in counted_in])
 
 
 def _write(rows: Sequence[Made]) -> None:
@@ -186,18 +187,37 @@ def _dated(rows: Sequence[Made]) -> tuple[datetime, list[tuple[uuid.UUID, int]]]
     return now, sorted(sums.items())
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+def _as_json(name: str, row: UsageRecord) -> str:
+    """As PostgreSQL reads a row from JSON: `name` is its id, and what is not here is null. Written
+    out, as it takes the encoder four times as long to find out what is a text and what a number."""
+    text = (
+        f'{{"id":"{name}","surface":"{row.surface}","provider":{_quoted(row.provider)}'
+        f',"model":{_quoted(row.model)},"model_served":{_quoted(row.model_served)}'
+        f',"input_tokens":{row.input_tokens},"output_tokens":{row.output_tokens}'
+        f',"cache_read_tokens":{row.cache_read_tokens}'
+        f',"cache_write_tokens":{row.cache_write_tokens}'
+        f',"reasoning_tokens":{row.reasoning_tokens}'
+        f',"cache_write_1h_tokens":{row.cache_write_1h_tokens}'
+        f',"service_tier":{_quoted(row.service_tier)},"usage_source":"{row.usage_source}"'
+        f',"unit_prices":{_prices_as_json(row.unit_prices)}'
+        f',"price_source":{_quoted(row.price_source)},"latency_ms":{row.latency_ms!r}'
+        f',"status":"{row.status}","error_code":{_quoted(row.error_code)}'
+        f',"retries":{row.retries},"paid_by":"{row.paid_by}"'
+        f',"is_simulated":{"true" if row.is_simulated else "false"}'
+        f',"request_id":{_quoted(row.request_id)}'
+    )
+    values = row.__dict__
+    for column in _MAY_BE_NULL:
+        if (value := values[column]) is not None:
+            text += f',"{column}":"{value}"'
+    return text + "}"
 
 
-def _as_json(record: UsageRecord) -> dict[str, Any]:
-    """As PostgreSQL reads a row from JSON. Texts hold no NUL, which it could not store."""
-    row = dict(record.__dict__)
-    for name in ("_state", "warnings", "created_at"):
-        row.pop(name, None)
-    for name in ("id", "session_id", "attempt_of", "credential_id", "cost_usd"):
-        if row[name] is not None:
-            row[name] = str(row[name])
-    return row
+_MAY_BE_NULL = (
+    "user_id", "access_token_id", "credential_id", "session_id", "attempt_of", "cost_usd",
+    "ttft_ms",
+)  # fmt: skip
+_prices_as_json = ByIdentity(json.dumps)
 
 
 def _in_one_transaction(rows: Sequence[Made]) -> list[uuid.UUID]:

@@ -9,13 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 
 import genai_prices
-from genai_prices.types import TieredPrices
+from genai_prices.types import ModelInfo, TieredPrices
 
 from providers import registry
 from providers.vocabulary import Usage
 from usage.price_lists import Prices, current
 from usage.price_models import PriceOverride, in_force, overrides
-from usage.tariffs import UNITS, Tariff, tariff
+from usage.tariffs import UNITS, tariff
 
 PRECISION = Decimal("1e-9")  # what the ledger's column holds
 HOUR = "cache_write_1h_mtok"
@@ -47,11 +47,12 @@ def price_of(
     """The price of `usage` at the prices in force at `at`, by the first of `models` (the one
     that served, then the one asked for) that has a price; UNKNOWN if none has. Uses the database
     if it is not given what staff have `entered`."""
-    names = [model for model in models if model]
     rows = overrides() if entered is None else entered
-    if rows and (override := in_force(rows, provider, names, at)):
-        return _by_override(override, usage)
-    return by_list(current(), provider, names, usage, at, context)
+    if rows:
+        models = [model for model in models if model]
+        if override := in_force(rows, provider, models, at):
+            return _by_override(override, usage)
+    return by_list(current(), provider, models, usage, at, context)
 
 
 def by_list(
@@ -67,7 +68,10 @@ def by_list(
     if pricing_id is None:
         return UNKNOWN
     for model in names:
-        price = _calculate(prices, pricing_id, model, usage, at, context)
+        if not model or (found := prices.model(pricing_id, model)) is None:
+            continue
+        price = None if context else _by_tariff(found, prices.source, usage, at)
+        price = price or _calculate(prices, pricing_id, model, usage, at, context)
         if price is not None:
             return price
     return UNKNOWN
@@ -82,7 +86,7 @@ def most_that_it_costs(
 ) -> Decimal | None:
     """The price of `most` where that is dearest: its input plain or all of it written to a cache,
     its output plain or all of it reasoning. None if no price is known."""
-    if entered == () and _is_plain(most):
+    if entered == () and not (most.service_tier or most.cache_write_1h_tokens):
         quick = _dearest(provider, model, most, at)
         if quick is not None:
             return quick
@@ -99,10 +103,10 @@ def most_that_it_costs(
 def _dearest(provider: str, model: str, most: Usage, at: datetime) -> Decimal | None:
     """The same, where nobody has entered a price and none has tiers: reasoning costs as output
     then. None where it has to be worked out."""
-    prices = current()
     pricing_id = registry.get(provider).pricing_id
-    by = pricing_id and _tariff(prices, pricing_id, model, at)
-    if not by:
+    found = current().model(pricing_id, model) if pricing_id else None
+    by = tariff(found.get_prices(at)) if found else None
+    if by is None:
         return None
     cost = most.input_tokens * max(by.plain, by.cache_write) + most.output_tokens * by.output
     return cost.quantize(PRECISION)
@@ -121,12 +125,6 @@ def _calculate(
     at: datetime,
     context: dict[str, str] | None,
 ) -> Price | None:
-    if prices.model(pricing_id, model) is None:
-        return None
-    if not context and _is_plain(usage):
-        quick = _by_tariff(prices, pricing_id, model, usage, at)
-        if quick is not None:
-            return quick
     try:
         found = prices.snapshot.calc(
             genai_prices.Usage(
@@ -160,24 +158,14 @@ def _context(usage: Usage) -> dict[str, str]:
     return {"service_tier": tier, "speed": tier} if tier else {}
 
 
-def _is_plain(usage: Usage) -> bool:
-    """Whether tokens cost what they usually do."""
-    return not (usage.service_tier or usage.cache_write_1h_tokens)
-
-
-def _by_tariff(
-    prices: Prices, pricing_id: str, model: str, usage: Usage, at: datetime
-) -> Price | None:
+def _by_tariff(model: ModelInfo, source: str, usage: Usage, at: datetime) -> Price | None:
     """The same, sooner; None where it has to be worked out."""
-    by = _tariff(prices, pricing_id, model, at)
+    if usage.service_tier or usage.cache_write_1h_tokens:
+        return None  # tokens do not cost what they usually do
+    by = tariff(model.get_prices(at))
     if by is None or usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens:
         return None
-    return Price(by.cost(usage).quantize(PRECISION), by.units, prices.source)
-
-
-def _tariff(prices: Prices, pricing_id: str, model: str, at: datetime) -> Tariff | None:
-    found = prices.model(pricing_id, model)
-    return None if found is None else tariff(found.get_prices(at))
+    return Price(by.cost(usage).quantize(PRECISION), by.units, source)
 
 
 def _rate(price: Decimal | TieredPrices, usage: Usage) -> Decimal:

@@ -7,7 +7,7 @@ and settled then; that may leave a debt, which later calls wait for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import uuid
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -58,17 +58,15 @@ class Hold:
 
     call_id: str
     demands: tuple[Demand, ...]
+    per_tokens: tuple[Demand, ...]  # those of them that count tokens
     places: tuple[Place, ...]
     remaining: tuple[Remaining, ...]
 
     def settle(self, tokens: int) -> None:
         """The call is over and has used `tokens`."""
-        differences = [
-            replace(demand, cost=tokens - demand.cost)
-            for demand in self.demands
-            if _kind(demand) == "tokens"
-        ]
-        self._give_back(differences)
+        differences = [replace(one, cost=tokens - one.cost) for one in self.per_tokens]
+        if differences or self.places:
+            self._give_back(differences)
 
     def cancel(self) -> None:
         """The call was not made after all."""
@@ -81,34 +79,40 @@ class Hold:
             buckets().adjust(demands)
 
 
-def take(call_id: object, holders: Mapping[str, Any], tokens: int) -> Hold:
-    """Lets a call in that puts `tokens` into the model. `holders` are ids by kind (user,
-    access token, credential). Raises LimitReached; nothing is taken then."""
-    places, calls, per_tokens = _plan(*holders.items())
-    demands = calls
+def take(call_id: str, holders: Holders, tokens: int) -> Hold:
+    """Lets a call in that puts `tokens` into the model. `holders` are ids in the order of HOLDERS,
+    None for none. Raises LimitReached; nothing is taken then."""
+    places, demands, per_tokens = _plan(holders)
     if per_tokens:  # what never fits waits for a full bucket
-        demands += tuple(replace(one, cost=min(tokens, one.capacity)) for one in per_tokens)
-    if places and (full := buckets().enter(places, str(call_id), LEASE_SECONDS)):
+        per_tokens = tuple(replace(one, cost=min(tokens, one.capacity)) for one in per_tokens)
+        demands += per_tokens
+    if places and (full := buckets().enter(places, call_id, LEASE_SECONDS)):
         kind, holder, limit = _told(full)
         raise LimitReached(kind, holder, limit, BUSY_SECONDS)
-    standings = buckets().take_all(demands) if demands else []
-    remaining = tuple(_remaining(demands, standings))
-    waits = [standing.wait for standing in standings]
-    if any(waits):
-        buckets().leave(places, str(call_id))
-        kind, holder, limit = _told(demands[waits.index(max(waits))].key)
-        raise LimitReached(kind, holder, limit, max(waits), remaining)
-    return Hold(str(call_id), demands, places, remaining)
+    if not demands:
+        return Hold(call_id, demands, per_tokens, places, ())
+    standings = buckets().take_all(demands)
+    remaining = _remaining(demands, standings)
+    for standing in standings:
+        if standing.wait:
+            buckets().leave(places, call_id)
+            wait = max(one.wait for one in standings)
+            slowest = next(d for d, one in zip(demands, standings, strict=True) if one.wait == wait)
+            kind, holder, limit = _told(slowest.key)
+            raise LimitReached(kind, holder, limit, wait, remaining)
+    return Hold(call_id, demands, per_tokens, places, remaining)
 
 
+HOLDERS = ("user", "access token", "credential")
+Holders = tuple[Any, int | None, uuid.UUID | None]
 Plan = tuple[tuple[Place, ...], tuple[Demand, ...], tuple[Demand, ...]]
 
 
 @lru_cache(4096)
-def _plan(*holders: tuple[str, Any]) -> Plan:
+def _plan(holders: Holders) -> Plan:
     """Places, and demands of calls and of tokens, of those holders that have such limits."""
     places, calls, tokens = [], [], []
-    for kind, pk in holders:
+    for kind, pk in zip(HOLDERS, holders, strict=True):
         limit = limits_of(kind)
         if pk is None:
             continue
@@ -130,10 +134,6 @@ def limits_of(holder: str) -> Limits:
     return Limits(**settings.RATE_LIMITS[holder])
 
 
-def _kind(demand: Demand) -> str:
-    return demand.key.partition(":")[0]
-
-
 def _told(key: str) -> tuple[str, str, int]:
     """Kind, holder and limit of a bucket or place, by its key."""
     kind, holder, _ = key.split(":", 2)
@@ -141,16 +141,13 @@ def _told(key: str) -> tuple[str, str, int]:
     return kind, holder, limit
 
 
-def _remaining(demands: tuple[Demand, ...], standings: list[Standing]) -> Iterator[Remaining]:
+def _remaining(demands: tuple[Demand, ...], standings: list[Standing]) -> tuple[Remaining, ...]:
     """For calls and for tokens the limit that is nearest to being reached."""
-    fewest: dict[str, tuple[int, int, float]] = {}
+    fewest: dict[str, Remaining] = {}
     for demand, standing in zip(demands, standings, strict=True):
-        kind = _kind(demand)
-        left = (_left(demand, standing), demand.capacity, standing.full_in)
-        fewest[kind] = min(fewest.get(kind, left), left)
-    for kind, (number, limit, full_in) in fewest.items():
-        yield Remaining(kind, limit, number, full_in)
-
-
-def _left(demand: Demand, standing: Standing) -> int:
-    return max(0, int(demand.capacity * (1 - standing.full_in / demand.seconds) + 1e-6))
+        kind, share = demand.kind, 1 - standing.full_in / demand.seconds
+        left = max(0, int(demand.capacity * share + 1e-6))
+        known = fewest.get(kind)
+        if known is None or left < known.left:
+            fewest[kind] = Remaining(kind, demand.capacity, left, standing.full_in)
+    return tuple(fewest.values())

@@ -15,10 +15,10 @@ import genai_prices
 from genai_prices.types import ModelPrice, TieredPrices
 
 from providers.vocabulary import Usage
+from usage.memory import ByIdentity
 
 UNITS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
 MILLION = 1_000_000
-MOST_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,8 @@ class Tariff:
         )
 
 
-def tariff(prices: ModelPrice) -> Tariff | None:
-    """None where the price of a token depends on how many there are."""
-    known, found = _known.get(id(prices), (None, None))
-    if known is not prices:
-        if len(_known) >= MOST_KNOWN:
-            _known.clear()
-        found = _worked_out(prices)
-        _known[id(prices)] = prices, found
-    return found
-
-
-# By identity: lists of prices are never changed, but replaced. The prices are held, so that no
-# others can have their identity.
-_known: dict[int, tuple[ModelPrice, Tariff | None]] = {}
-
-
 def _worked_out(prices: ModelPrice) -> Tariff | None:
+    """None where the price of a token depends on how many there are."""
     units = {name: getattr(prices, name, None) for name in UNITS}
     if any(isinstance(value, TieredPrices) for value in vars(prices).values()):
         return None
@@ -75,3 +60,6 @@ def _worked_out(prices: ModelPrice) -> Tariff | None:
         )
     except (LookupError, ValueError):
         return None
+
+
+tariff = ByIdentity(_worked_out)

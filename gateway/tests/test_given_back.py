@@ -100,11 +100,11 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str], Gate]
 def test_an_order_that_can_not_be_made(
     simulator: SimulatorThread, token: str, monkeypatch: pytest.MonkeyPatch, headers: Any
 ) -> None:
-    def broken(query: Any) -> Any:
+    def broken(**facts: Any) -> Any:
         raise RuntimeError("a mistake of ours")
 
     run(Client().post(token, asking()))
-    monkeypatch.setattr("gateway.app.passing_query", broken)
+    monkeypatch.setattr("gateway.app.Order", broken)
     with pytest.raises(RuntimeError):
         run(Client().post(token, asking(), *headers))
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
 from usage import loop_commit, memory, price_lists
-from usage.budgets import Parties, read_over
+from usage.budgets import read_over
 from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
 from usage.ledger_line import LedgerLine
@@ -52,8 +52,7 @@ def closed(call: OpenCall) -> Closed:
 
 def known(call: OpenCall) -> OpenCall:
     """A call whose budgets have been read, so that its row can be made on the loop."""
-    caller = call.caller
-    read_over(Parties(caller.user_id, caller.access_token_id, call.payer.credential_id))
+    read_over(call.parties)
     return call
 
 
@@ -146,7 +145,8 @@ def test_one_row_that_can_not_be_written_takes_no_other_with_it(
             futures = [commits.put(entry) for entry in entries]
             made = entries[1].made
             assert made
-            entries[1].made = made._replace(text=made.text.replace('"user_id":', '"user_id":-'))
+            nobody = made.text.replace('"user_id":"', '"user_id":"999')
+            entries[1].made = made._replace(text=nobody)
             return await asyncio.gather(*futures, return_exceptions=True)
 
     rows = asyncio.run(serve())

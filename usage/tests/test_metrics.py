@@ -14,13 +14,13 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 
 from credentials.tests.factories import CredentialFactory, UserFactory
 from providers.vocabulary import Usage
 from usage.admission import NotAdmitted, admit
 from usage.ledger import Caller, OpenCall, Payer
-from usage.metrics import exposition
+from usage.metrics import SECONDS, adding, exposition, observing
 from usage.models import Status, Surface, UsageSource
 from usage.rollups import roll_up
 from usage.signals import call_settled
@@ -179,3 +179,23 @@ def test_any_process_answers_for_all(tmp_path: Path, settings: Any) -> None:
     settings.METRICS_DIR = str(tmp_path)
 
     assert b"byom_example_total 2.0" in exposition()
+
+
+def test_what_is_counted_quickly_is_what_the_package_would_count() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    amounts = [0.0, 0.04, 0.05, 0.051, 3.0, 120.0, 120.5, 9e9]
+    for registry in (ours, theirs):
+        calls = Counter("calls", "x", ["kind"], registry=registry).labels("a")
+        seconds = Histogram("seconds", "x", ["kind"], registry=registry, buckets=SECONDS)
+        add = adding(calls) if registry is ours else calls.inc
+        observed = seconds.labels("a")
+        observe = observing(observed) if registry is ours else observed.observe
+        for amount in amounts:
+            add(amount)
+            observe(amount)
+
+    def told(registry: CollectorRegistry) -> list[str]:
+        lines = generate_latest(registry).decode().splitlines()
+        return [line for line in lines if "_created" not in line]
+
+    assert told(ours) == told(theirs)

@@ -50,9 +50,8 @@ def allow(settings: Any, holder: str, **changed: int) -> None:
     settings.RATE_LIMITS = {**settings.RATE_LIMITS, holder: {**none, **changed}}
 
 
-def call(*, tokens: int = 0, user: object = "u", token: object = None, key: object = None) -> Hold:
-    holders = {"user": user, "access token": token, "credential": key}
-    return take(uuid.uuid4(), holders, tokens)
+def call(*, tokens: int = 0, user: object = "u", token: Any = None, key: Any = None) -> Hold:
+    return take(str(uuid.uuid4()), (user, token, key), tokens)
 
 
 def refused(**facts: Any) -> LimitReached:

@@ -62,7 +62,8 @@ def test_prices_with_tiers_have_no_formula() -> None:
 
 def test_counts_that_contradict_each_other_are_left_to_the_package() -> None:
     usage = Usage(input_tokens=10, cache_read_tokens=20)
-    assert _by_tariff(bundled(), "openai", "gpt-4o-mini", usage, NOW) is None
+    model = bundled().model("openai", "gpt-4o-mini")
+    assert model and _by_tariff(model, "", usage, NOW) is None
 
 
 @pytest.mark.django_db

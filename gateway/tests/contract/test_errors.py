@@ -122,7 +122,7 @@ def test_a_body_that_is_too_large(
 def test_a_body_that_does_not_come(
     face: Face, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def waits(self: Exchange, deadline: Any) -> bytes:
+    async def waits(self: Exchange) -> bytes:
         await asyncio.Event().wait()
         raise AssertionError
 
