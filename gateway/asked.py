@@ -37,7 +37,7 @@ def read_request(where: Route, body: bytes) -> Asked:
     try:
         parsed = parse(body)
     except (ValueError, RecursionError):
-        raise BadBody(flaw="its body is not JSON") from None
+        raise BadBody(flaw=_unread(body)) from None
     if not isinstance(parsed, dict):
         raise BadBody(flaw="its body is not a JSON object")
     model = where.model or parsed.get("model")
@@ -49,6 +49,13 @@ def read_request(where: Route, body: bytes) -> Asked:
             raise BadBody(flaw=f"{name}: {reason}")
     stream = where.stream if where.model else parsed.get("stream") is True
     return Asked(model=model, stream=stream, body=body, parsed=parsed)
+
+
+def _unread(body: bytes) -> str:
+    """Why it is no JSON; gzip and Zstandard are told by how they begin."""
+    if body.startswith((b"\x1f\x8b", b"(\xb5/\xfd")):
+        return "its body is compressed: send it as it is"
+    return "its body is not JSON"
 
 
 def asking_for_usage(asked: Asked) -> Asked:
