@@ -189,24 +189,25 @@ class Relay:
             order.does.read, order.key, order.asked.hides_usage, self.reading
         )
         pieces = chunks(response)
-        async for chunk in pieces:
-            await self._pass_piece(tap, chunk)
-            if self.reading.closed:
-                await self._linger(tap, pieces)
-
-    async def _pass_piece(self, tap: StreamTap, chunk: bytes) -> None:
-        passing = tap.feed(chunk)
-        if self.reading.characters:
-            self.call.first_token()
-        if passing:
-            await self.exchange.write(passing)
-
-    async def _linger(self, tap: StreamTap, pieces: AsyncIterator[bytes]) -> None:
-        """A closed stream is read to the end of its connection, which can be used again then,
-        though not for long."""
+        await self._pass_pieces(tap, pieces)
+        # A closed stream is read to the end of its connection, which can be used again then, though
+        # not for long.
         with suppress(TimeoutError), Deadline(_LINGER_SECONDS):
-            async for chunk in pieces:
-                await self._pass_piece(tap, chunk)
+            await self._pass_pieces(tap, pieces, lingers=True)
+
+    async def _pass_pieces(
+        self, tap: StreamTap, pieces: AsyncIterator[bytes], *, lingers: bool = False
+    ) -> None:
+        """Until the stream is closed, or if it `lingers`, has ended."""
+        call, reading, write = self.call, self.reading, self.exchange.write
+        async for chunk in pieces:
+            passing = tap.feed(chunk)
+            if reading.characters:
+                call.first_token()
+            if passing:
+                await write(passing)
+            if reading.closed and not lingers:
+                return
 
     def _failure(self, error: Exception) -> ProviderError:
         label = self.order.label

@@ -174,7 +174,8 @@ async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """An answer as it comes; no more is read ahead than a buffer holds. Raises as
     `Upstream.post` does."""
     left = MAX_STREAM_BYTES
-    async for chunk in response.content.iter_any():
+    read = response.content.readany
+    while chunk := await read():
         left -= len(chunk)
         if left < 0:
             raise UnreadableAnswer("the answer is too large")

@@ -249,7 +249,10 @@ def _deliver(answers: Sequence[Answer]) -> None:
 
 def _resolve(answers: Sequence[Answer]) -> None:
     for waiting, answer in answers:
-        _tell(waiting, answer)
+        try:
+            _tell(waiting, answer)
+        except Exception as error:  # the row is durable: who waits, and the others, get theirs
+            logger.error("What follows a ledger row failed: %s", type(error).__name__)
         if waiting.row.cancelled():
             continue
         if isinstance(answer, Exception):
