@@ -9,9 +9,12 @@ been sent to a provider then, and nothing is in the ledger.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from functools import partial
 from typing import Any
+
+from django.db import InterfaceError, OperationalError
 
 from agents.clients import SelectionError
 from credentials.errors import CredentialError
@@ -21,7 +24,7 @@ from gateway.asked import Asked, asking_for_usage, naming, naming_inside, read_r
 from gateway.catalogue import reachable, shown
 from gateway.chain import Chain, translations
 from gateway.dialects import access_token, error_bytes, passing_query
-from gateway.errors import ClientGone, GatewayError, KeyInAddress
+from gateway.errors import ClientGone, DatabaseAway, GatewayError, KeyInAddress
 from gateway.exchange import Exchange, Receive, Scope, Send
 from gateway.options import holding, read_options
 from gateway.rate_headers import rate_headers
@@ -33,6 +36,8 @@ from providers import registry
 from providers.errors import ProviderError
 from providers.redaction import redact
 from usage.admission import NotAdmitted, withdraw
+
+logger = logging.getLogger(__name__)
 
 PREFIXES = ("/v1/", "/v1beta/")
 
@@ -66,6 +71,11 @@ async def _handle(exchange: Exchange) -> None:
         return
     except _REFUSALS as error:
         await _refuse(exchange, error)
+    except (OperationalError, InterfaceError) as error:
+        logger.error("The database can't be reached: %s", type(error).__name__)
+        if exchange.has_begun:
+            raise
+        await _refuse(exchange, DatabaseAway())
 
 
 async def _show_models(exchange: Exchange, model: str) -> None:

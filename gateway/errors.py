@@ -144,3 +144,11 @@ class WrongCredential(GatewayError):
 
 class ClientGone(Exception):
     """The client has closed the connection: nobody is there to be told."""
+
+
+class DatabaseAway(GatewayError):
+    """The database of this BYOM server can't be reached just now. Try again in a moment; if it
+    stays so, tell the operator."""
+
+    status = 503
+    code = "database_away"

@@ -42,7 +42,7 @@ class Exchange:
         }
         self.keeps: Callable[[list[tuple[str, str]], bytes], Awaitable[None]] | None = None
         self.patience = Patience()
-        self._is_gone = False
+        self._is_gone = self.has_begun = False
         self._begun = perf_counter()
         self._waited = 0.0
         query = scope.get("query_string")
@@ -127,6 +127,7 @@ class Exchange:
         self.patience.ring()
 
     async def start(self, status: int, headers: Headers) -> None:
+        self.has_begun = True
         raw = [
             (
                 _header_name(name),

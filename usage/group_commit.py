@@ -26,7 +26,7 @@ from usage import budgets, leases
 from usage.ledger import Closed
 from usage.loop_commit import LoopCommit
 from usage.models import Status, UsageRecord
-from usage.posting import Made, announce, make_ahead, on_postgresql, write
+from usage.posting import Made, announce, make_ahead, on_postgresql, write, write_patiently
 
 logger = logging.getLogger(__name__)
 
@@ -197,8 +197,10 @@ def _on_leases(work: Callable[[], bool | None]) -> bool | None:
 def _answers(batch: Sequence[Waiting]) -> list[Answer]:
     """If the rows can't be written together, each gets a try of its own: one that is wrong must
     not take the others with it. Whatever goes wrong is told to who waits, and nobody waits on."""
+    if not batch:
+        return []
     try:
-        return list(zip(batch, write([one.entry for one in batch]), strict=True)) if batch else []
+        return list(zip(batch, write_patiently([one.entry for one in batch]), strict=True))
     except Exception:
         connections.close_all()
         return [(one, _alone(one.entry)) for one in batch]

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from json.encoder import encode_basestring_ascii as _quoted
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from credentials.lifecycle import note_use
@@ -61,6 +62,7 @@ UPDATE usage_budget b SET spent_units = b.spent_units + {_UNITS.format(units="c.
 FROM c, taken WHERE b.id = c.id AND b.id = taken.id
 RETURNING b.id, b.rolls_at <= $1::timestamptz
 """  # noqa: S608
+PATIENCE_SECONDS = 15.0  # with a database that is away
 STATEMENTS = (_ROWS, _ROWS_AND_A_BUDGET, _ROWS_AND_BUDGETS)
 
 _SQLITE = """
@@ -94,10 +96,25 @@ def make_ahead(entry: Closed) -> None:
 def post(entries: Sequence[Closed]) -> list[UsageRecord]:
     """Writes a row for each call that is over, and tells who wants to know. All are durable when
     this returns, or none is."""
-    records = write(entries)
+    records = write_patiently(entries)
     for entry, record in zip(entries, records, strict=True):
         announce(entry, record)
     return records
+
+
+def write_patiently(entries: Sequence[Closed]) -> list[UsageRecord]:
+    """`write`, again and again while the database can't be reached: the calls have been made, and
+    a database that is started anew is away for seconds. Blocks so long."""
+    until, wait = monotonic() + PATIENCE_SECONDS, 0.05
+    while True:
+        try:
+            return write(entries)
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or monotonic() + wait > until:
+                raise
+            connection.close()
+        sleep(wait)
+        wait = min(2 * wait, 2.0)
 
 
 def write(entries: Sequence[Closed]) -> list[UsageRecord]:

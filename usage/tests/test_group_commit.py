@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
 from usage import group_commit as module
-from usage import price_lists
+from usage import posting, price_lists
 from usage.admission import admit_at_once, make_room
 from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
+from usage.ledger_line import LedgerLine
 from usage.models import Budget, Status, UsageRecord, UsageSource
 from usage.posting import write
 from usage.price_models import read_overrides
@@ -117,6 +118,8 @@ def test_a_row_that_can_not_be_written_takes_no_other_with_it(
         return write(entries)
 
     monkeypatch.setattr(module, "write", broken)
+    monkeypatch.setattr(posting, "write", broken)
+    monkeypatch.setattr(posting, "PATIENCE_SECONDS", 0.0)
     one, two, three = by_thread(*map(closed, calls))
     assert (one.id, three.id) == (calls[0].id, calls[2].id)
     assert isinstance(two, OperationalError)
@@ -166,3 +169,21 @@ def test_a_call_of_no_tokens_is_a_row_as_well(alice: User, written: Written) -> 
     )
     (row,) = written(call.close(outcome))
     assert (row.status, row.error_code, row.cost_usd) == (Status.ERROR, "timeout", 0)
+
+
+def test_a_database_that_is_away_for_a_while_costs_no_row(
+    alice: User, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = [OperationalError("the server closed the connection"), InterfaceError("it is closed")]
+
+    def away(entries: Any) -> Any:
+        if fails:
+            raise fails.pop()
+        return write(entries)
+
+    monkeypatch.setattr(posting, "write", away)
+    monkeypatch.setattr(LedgerLine, "send", lambda *args: 1 / 0)  # its line is broken too
+    calls = [opened(alice) for _ in range(3)]
+    rows = written(*map(closed, calls))
+    assert [row.id for row in rows] == [call.id for call in calls]
+    assert not fails and UsageRecord.objects.count() == 3
