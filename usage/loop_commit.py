@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-import psycopg
-
 from usage.ledger_line import LedgerLine
 from usage.posting import Made, note_written, one_trip
 
@@ -119,7 +117,7 @@ class LoopCommit(Generic[R]):
         self._loop.remove_writer(self._line.socket)
         try:
             self._flush(self._line)
-        except psycopg.Error as error:
+        except Exception as error:
             self._fail(error)
 
     def _read(self) -> None:
@@ -129,7 +127,7 @@ class LoopCommit(Generic[R]):
             if not self._line.read() or not self._sent:
                 return
             due = self._line.due()
-        except psycopg.Error as error:
+        except Exception as error:
             self._fail(error)
             return
         rows, self._sent = self._sent, []
