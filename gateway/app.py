@@ -114,7 +114,7 @@ async def _serve(exchange: Exchange) -> None:
     except BaseException:
         await in_database(withdraw, call)
         raise
-    if options.fallback or options.retries:
+    if options.tries_again:
         await Chain(exchange, where, guest, asked, options, call, order_of).run(chosen, order)
     else:
         await Relay(exchange, order, call).run()
@@ -124,7 +124,7 @@ def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Or
     if asked.model != chosen.model:
         asked = (naming_inside if where.model else naming)(asked, chosen.model)
         where = where.naming(chosen.model)
-    if asked.stream and where.does.reports_if_told and chosen.tells_usage:
+    if where.does.reports_if_told and chosen.tells_usage:
         asked = asking_for_usage(asked)
     return Order(
         dialect=where.dialect,

@@ -59,9 +59,7 @@ class Deadline(Alarm):
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        self._clock = _clock()
-        self._clock.add(self)
-        return self
+        return super().__enter__()
 
     def __exit__(
         self,

@@ -152,7 +152,7 @@ class Exchange:
         if self.keeps and status == 200:
             await self.keeps(told, body)
         await self.start(status, told)
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self.end(body)
 
 
 def _too_large() -> BodyTooLarge:

@@ -182,8 +182,7 @@ async def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, Op
 
 async def _admit(call: OpenCall, most: Usage | None) -> None:
     if most is not None:
-        parties = (call.caller.user_id, call.caller.access_token_id, call.payer.credential_id)
-        await once(("room", *parties), make_room, call, most)
+        await once(("room", *call.parties), make_room, call, most)
         group_commit().wake()  # which gives the room back when nobody needs it
         if admit_at_once(call, most):
             return

@@ -98,7 +98,7 @@ def is_read() -> bool:
 def current() -> Prices:
     if not _InUse.was_read:
         refresh()
-    return _InUse.prices or bundled()
+    return held()
 
 
 def refresh() -> None:

@@ -93,13 +93,11 @@ def take(call_id: str, holders: Holders, tokens: int) -> Hold:
         return Hold(call_id, demands, per_tokens, places, ())
     standings = buckets().take_all(demands)
     remaining = _remaining(demands, standings)
-    for standing in standings:
-        if standing.wait:
-            buckets().leave(places, call_id)
-            wait = max(one.wait for one in standings)
-            slowest = next(d for d, one in zip(demands, standings, strict=True) if one.wait == wait)
-            kind, holder, limit = _told(slowest.key)
-            raise LimitReached(kind, holder, limit, wait, remaining)
+    waits = [standing.wait for standing in standings]
+    if longest := max(waits):
+        buckets().leave(places, call_id)
+        kind, holder, limit = _told(demands[waits.index(longest)].key)
+        raise LimitReached(kind, holder, limit, longest, remaining)
     return Hold(call_id, demands, per_tokens, places, remaining)
 
 
