@@ -38,7 +38,7 @@ from providers import registry
 from providers.keys import check_base_url, check_key
 from providers.simulated import is_simulator_key
 from providers.vocabulary import ProviderClient
-from usage.ledger import Payer
+from usage.accounts import Payer
 from usage.models import PaidBy
 
 SIMULATED_SYSTEM_KEY = "sk-sim-system-default"

@@ -28,8 +28,9 @@ from agents.tries import Plan
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest, Text
+from usage.accounts import Account, Caller
 from usage.admission import NotAdmitted
-from usage.ledger import Caller, OpenCall, receipt
+from usage.ledger import OpenCall, receipt
 from usage.models import UsageRecord
 
 TurnError = ProviderError | Unreadable | NotAdmitted | ToolServerFailed | ToolServersClosed
@@ -86,7 +87,7 @@ async def _step(turn: Turn, stop: Stop, toolbox: Toolbox) -> AsyncGenerator[Even
     """One call of the model, and the tools that it asks for."""
     if turn.step == MAX_STEPS and toolbox.tools:
         turn.request = replace(turn.request, tool_choice="none")
-    entry = OpenCall(turn.caller, turn.selection.payer)
+    entry = OpenCall(Account(turn.caller, turn.selection.payer))
     turn.call_id, turn.text = entry.id, ""
     answer: Answer | None = None
     events = call(

@@ -17,8 +17,9 @@ from providers import registry
 from providers.errors import CallTimeout, ProviderError
 from providers.http import http_client
 from providers.vocabulary import Usage
+from usage.accounts import Account, Caller
 from usage.admission import InDatabase, let_in
-from usage.ledger import Caller, OpenCall
+from usage.ledger import OpenCall
 from usage.models import Status, UsageRecord, UsageSource
 
 KEPT_SECONDS = 60.0
@@ -55,7 +56,7 @@ def _key(selection: Selection) -> Key:
 
 async def _ask(caller: Caller, selection: Selection, in_database: InDatabase) -> tuple[str, ...]:
     await registry.prepare(selection.provider)
-    call = OpenCall(caller, replace(selection.payer, model=""))
+    call = OpenCall(Account(caller, replace(selection.payer, model="")))
     call.operation = "list_models"
     await let_in(in_database, call, None)
     call.begin()

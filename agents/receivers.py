@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.dispatch import receiver
@@ -14,8 +15,7 @@ from credentials.models import LLMCredential
 from credentials.signals import credential_ended
 from providers import registry
 from usage.metrics import SUSPENDED
-from usage.models import UsageRecord
-from usage.signals import call_settled, metrics_read
+from usage.signals import Settled, calls_settled, metrics_read
 
 
 @receiver(credential_ended)
@@ -37,8 +37,8 @@ def tell_suspended(sender: Any, **kwargs: Any) -> None:
         SUSPENDED.labels(provider).set(found[provider])
 
 
-@receiver(call_settled)
-def tell_suspended_on_failure(sender: Any, record: UsageRecord, **kwargs: Any) -> None:
+@receiver(calls_settled)
+def tell_suspended_on_failure(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
     """So that other processes' /metrics know too, without waiting for this one to be asked."""
-    if record.error_code:
+    if any(call.record.error_code for call in calls):
         tell_suspended(sender)

@@ -39,8 +39,9 @@ from providers.capabilities import Capability, lacking
 from providers.errors import ProviderError, Unsupported
 from providers.vocabulary import ChatRequest, Image, Text
 from providers.vocabulary import Message as NeutralMessage
+from usage.accounts import Caller
 from usage.admission import NotAdmitted
-from usage.ledger import Caller, receipt
+from usage.ledger import receipt
 from usage.models import Surface, UsageRecord
 
 TITLE_LENGTH = 60

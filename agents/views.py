@@ -28,8 +28,8 @@ from credentials.errors import CredentialError
 from credentials.vault import Unreadable
 from providers import registry
 from providers.errors import ProviderError
+from usage.accounts import Caller
 from usage.admission import NotAdmitted
-from usage.ledger import Caller
 from usage.models import PaidBy, Surface
 
 PAGE_SIZE = 25

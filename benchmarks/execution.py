@@ -21,7 +21,7 @@ from benchmarks.run import Run, Source
 from benchmarks.runner import Progress, Silent, Work, carry_out
 from benchmarks.simulation import Timing, timing
 from benchmarks.simulator.server import SimulatorProcess
-from usage.ledger import Caller
+from usage.accounts import Caller
 from usage.models import Surface
 
 logger = logging.getLogger(__name__)

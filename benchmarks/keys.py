@@ -18,7 +18,7 @@ from credentials.errors import CredentialError
 from credentials.models import LLMCredential
 from providers import registry
 from providers.simulated import PATHS
-from usage.ledger import Payer
+from usage.accounts import Payer
 from usage.models import PaidBy
 
 SIMULATOR_KEYS = {

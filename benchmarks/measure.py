@@ -29,7 +29,8 @@ from benchmarks.tokens import count_tokens
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.vocabulary import ChatRequest, ChatResult, Delta, Message, ProviderClient
-from usage.ledger import Caller, OpenCall, Payer
+from usage.accounts import Account, Caller, Payer
+from usage.ledger import OpenCall
 from usage.models import Status, UsageRecord, UsageSource
 
 
@@ -60,7 +61,7 @@ class TimedCall(OpenCall):
     """A ledger row whose times are those at which bytes arrived, not those of reading them."""
 
     def __init__(self, caller: Caller, payer: Payer, recorder: Recorder) -> None:
-        super().__init__(caller, payer)
+        super().__init__(Account(caller, payer))
         self._recorder = recorder
 
     def first_token(self) -> None:

@@ -36,8 +36,8 @@ from benchmarks.store import Claim
 from credentials.vault import Unreadable
 from providers.errors import ProviderError
 from providers.http import http_client
+from usage.accounts import Caller
 from usage.admission import NotAdmitted, TooManyCalls
-from usage.ledger import Caller
 
 if sys.platform == "win32":
     new_event_loop = asyncio.new_event_loop

@@ -32,7 +32,7 @@ def note_use(credential_id: uuid.UUID, error_code: str, reason: str = "") -> Non
     `last_used_at` is kept to the minute: a write for each call would cost more than it tells.
     """
     if error_code:
-        _noted.pop(credential_id, None)
+        _noted.pop(credential_id.int, None)
     if error_code in QUARANTINE_CODES:
         quarantine(credential_id, reason)
         return
@@ -48,21 +48,21 @@ def note_use(credential_id: uuid.UUID, error_code: str, reason: str = "") -> Non
         row.update(last_used_at=now, last_validated_at=now, last_error="")
 
 
-_noted: dict[uuid.UUID, float] = {}
+_noted: dict[int, float] = {}  # by numbers: Python hashes a UUID by calling two functions
 _MOST_NOTED = 10_000
 
 
 def is_news(credential_id: uuid.UUID, error_code: str) -> bool:
     """Whether `note_use` would have anything to write: each failure, and a good call if this
     process has not noted one with the key within the last minute."""
-    since = time.monotonic() - _noted.get(credential_id, -math.inf)
+    since = time.monotonic() - _noted.get(credential_id.int, -math.inf)
     return bool(error_code) or since >= USE_SECONDS
 
 
 def _remember(credential_id: uuid.UUID) -> None:
     if len(_noted) >= _MOST_NOTED:
         _noted.clear()
-    _noted[credential_id] = time.monotonic()
+    _noted[credential_id.int] = time.monotonic()
 
 
 def quarantine(credential_id: uuid.UUID, reason: str) -> bool:

@@ -38,8 +38,7 @@ class TooManyRequests(CredentialError):
         super().__init__(limit=str(limit), what=what, minutes=minutes)
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """`cost` tokens of one bucket. A cost of 0 waits until the bucket is out of debt."""
 
     key: str
@@ -58,12 +57,9 @@ class Demand:
         return self.cost * self.seconds / self.capacity
 
 
-class Standing(NamedTuple):
-    """How a bucket stands after a demand: seconds until it has what was asked for (0.0: taken),
-    and until it is full."""
-
-    wait: float
-    full_in: float
+Standing = tuple[float, float]
+"""How a bucket stands after a demand: seconds until it has what was asked for (0.0: taken), and
+until it is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +103,19 @@ class LocalBuckets:
         self._places: dict[str, dict[str, float]] = {}
 
     def take(self, key: str, capacity: int, seconds: float) -> float:
-        return self.take_all([Demand(key, capacity, seconds)])[0].wait
+        return self.take_all([Demand(key, capacity, seconds)])[0][0]
 
     def take_all(self, demands: Sequence[Demand]) -> list[Standing]:
         """A bucket is one number: the time at which it will be full again."""
         before, after, waits, taken = [], [], [], True
         with self._lock:
             now = self._clock()
-            for demand in demands:
-                at = max(self._full_at.get(demand.key, now), now)
-                full_at = at + demand.refill
-                wait = full_at - now - demand.seconds
+            for key, capacity, seconds, cost in demands:
+                at = self._full_at.get(key, now)
+                if at < now:
+                    at = now
+                full_at = at + cost * seconds / capacity
+                wait = full_at - now - seconds
                 taken = taken and wait <= 1e-9
                 before.append(at)
                 after.append(full_at)
@@ -125,7 +123,7 @@ class LocalBuckets:
             if taken:
                 self._keep(now, demands, after)
         left = after if taken else before
-        return [Standing(wait, at - now) for wait, at in zip(waits, left, strict=True)]
+        return [(wait, at - now) for wait, at in zip(waits, left, strict=True)]
 
     def adjust(self, demands: Sequence[Demand]) -> None:
         with self._lock:
@@ -222,7 +220,7 @@ class RedisBuckets:
         self._local = LocalBuckets()
 
     def take(self, key: str, capacity: int, seconds: float) -> float:
-        return self.take_all([Demand(key, capacity, seconds)])[0].wait
+        return self.take_all([Demand(key, capacity, seconds)])[0][0]
 
     def take_all(self, demands: Sequence[Demand]) -> list[Standing]:
         try:
@@ -230,7 +228,7 @@ class RedisBuckets:
         except redis.RedisError as error:
             _warn(error)
             return self._local.take_all(demands)
-        return [Standing(*pair) for pair in zip(answer[::2], answer[1::2], strict=True)]
+        return list(zip(answer[::2], answer[1::2], strict=True))
 
     def adjust(self, demands: Sequence[Demand]) -> None:
         try:

@@ -23,6 +23,7 @@ from gateway.receipts import receipt_headers
 from gateway.routes import Route
 from gateway.selection import Guest, choose, in_database
 from providers.vocabulary import Usage
+from usage.accounts import Account
 from usage.admission import admit
 from usage.ledger import OpenCall
 from usage.models import Status, UsageRecord, UsageSource
@@ -77,7 +78,7 @@ class Answers:
         opened = self._opened(kept) if isinstance(kept, str) else None
         if opened is None:
             return None
-        call = OpenCall(self.guest.caller, payer)
+        call = OpenCall(Account(self.guest.caller, payer))
         admit(call, None)
         call.begin()
         call.stop()

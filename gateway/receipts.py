@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from usage.ledger import OpenCall, Payer
+from usage.accounts import Payer
+from usage.ledger import OpenCall
 from usage.memory import ByIdentity
 from usage.models import UsageRecord
 

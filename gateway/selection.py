@@ -28,10 +28,11 @@ from gateway.routes import Route
 from providers import registry
 from providers.keys import check_key
 from providers.vocabulary import Usage
+from usage.accounts import Account, Caller
 from usage.admission import admit_at_once, let_in, make_room
 from usage.ceiling import ceiling
 from usage.group_commit import group_commit
-from usage.ledger import Caller, OpenCall
+from usage.ledger import OpenCall
 from usage.memory import Memory, hashed
 from usage.models import Surface
 
@@ -104,8 +105,8 @@ class Chosen:
     """
 
     __slots__ = (
-        "base_url", "dialect", "is_simulated", "is_trusted", "label", "model", "payer", "seconds",
-        "secret", "selection", "tells_usage",
+        "_accounts", "base_url", "dialect", "is_simulated", "is_trusted", "label", "model", "payer",
+        "seconds", "secret", "selection", "tells_usage",
     )  # fmt: skip
 
     def __init__(self, selection: Selection) -> None:
@@ -118,11 +119,19 @@ class Chosen:
         self.tells_usage = provider.wire.stream_options
         self.seconds = selection.timeout or float(settings.CALL_TIMEOUT_SECONDS)
         self.is_simulated, self.is_trusted = self.payer.is_simulated, selection.is_trusted
+        self._accounts: dict[int | None, Account] = {}
         check_key(self.payer.provider, self.key())
 
     def key(self) -> str:
         """Raises Unreadable."""
         return self.secret.reveal("gateway").strip()
+
+    def account(self, caller: Caller) -> Account:
+        """The account of that token of the user's."""
+        found = self._accounts.get(caller.access_token_id)
+        if found is None:
+            found = self._accounts[caller.access_token_id] = Account(caller, self.payer)
+        return found
 
     def speaks(self, dialect: Dialect) -> bool:
         return self.dialect == dialect.provider
@@ -171,7 +180,7 @@ async def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, Op
     chosen = _selections.get(wanted)
     if chosen is None:
         chosen = await once(wanted, choose, guest, where, asked.model)
-    call = OpenCall(guest.caller, chosen.payer)
+    call = OpenCall(chosen.account(guest.caller))
     call.operation = where.does.name
     if chosen.dialect == where.dialect.provider:
         most = None if where.does.is_free else ceiling(asked.parsed)

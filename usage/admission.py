@@ -25,22 +25,22 @@ from django.utils import timezone
 from credentials.limits import LocalBuckets, buckets
 from providers.vocabulary import Usage
 from usage import leases, price_lists
+from usage.accounts import Terms
 from usage.budget_models import Budget, Unit
 from usage.budgets import (
     Intent,
     NoPrice,
     NoRoom,
     cancel,
-    known_over,
     next_room,
     over,
     read_over,
     reserve,
 )
 from usage.ledger import OpenCall
-from usage.price_models import PriceOverride, known_overrides, read_overrides
+from usage.price_models import PriceOverride, read_overrides
 from usage.prices import most_that_it_costs
-from usage.rates import Hold, LimitReached, take
+from usage.rates import Hold, LimitReached, Plan, plan_of, take
 from usage.signals import call_refused
 from usage.templatetags.usage_format import count, usd
 
@@ -113,7 +113,7 @@ def admit(call: OpenCall, most: Usage | None) -> None:
     Uses the database: wrap it where a loop runs.
     """
     with _telling():
-        call.hold = _hold(call, most or Usage())
+        call.hold = _hold(call, most or _NONE, plan_of(call.parties))
         if most is not None:
             with _giving_back(call):
                 _set_aside(call, most)
@@ -124,11 +124,13 @@ def admit_at_once(call: OpenCall, most: Usage | None) -> bool:
     Raises a NotAdmitted too."""
     if not isinstance(buckets(), LocalBuckets):
         return False
+    terms = call.account.terms()
     try:
-        held = () if most is None else _held(call, most)
+        held = () if most is None else _held(call, most, terms)
         if held is None:
             return False
-        call.hold = _hold(call, most or _NONE, held)
+        plan = terms.plan if terms else plan_of(call.account.parties)
+        call.hold = _hold(call, most or _NONE, plan, held)
     except NotAdmitted as error:
         _tell(error)
         raise
@@ -136,17 +138,14 @@ def admit_at_once(call: OpenCall, most: Usage | None) -> bool:
     return True
 
 
-def _held(call: OpenCall, most: Usage) -> tuple[leases.Held, ...] | None:
+def _held(call: OpenCall, most: Usage, terms: Terms | None) -> tuple[leases.Held, ...] | None:
     """What the call takes of this process's leases; None if its budgets are not known, or their
     leases have no room."""
-    budgets = known_over(call.parties)
-    if not budgets:
-        return None if budgets is None else ()
-    entered = known_overrides()
-    if entered is None or not price_lists.is_read():
-        return None
+    if terms is None or not terms.budgets:
+        return None if terms is None else ()
     try:
-        return leases.take(_intent(call, most, entered), budgets)
+        held = terms.units(most)
+        return held if leases.take(held) else None
     except NoPrice as refusal:
         raise _unknown(call, refusal) from None
 
@@ -154,11 +153,10 @@ def _held(call: OpenCall, most: Usage) -> tuple[leases.Held, ...] | None:
 def make_room(call: OpenCall, most: Usage) -> None:
     """Sees to it that calls like this one can be admitted at once, where their budgets have plenty
     of room. Uses the database. Raises PriceUnknown."""
-    budgets = read_over(call.parties)
-    if budgets:
-        price_lists.current()
-        with _naming(call):
-            leases.extend(_intent(call, most, read_overrides()), budgets)
+    budgets, entered = read_over(call.parties), read_overrides()
+    price_lists.current()
+    with _naming(call):
+        leases.extend(_intent(call, most, entered), budgets)
 
 
 def readmit(call: OpenCall, most: Usage) -> None:
@@ -226,10 +224,10 @@ def _giving_back(call: OpenCall) -> Iterator[None]:
         raise
 
 
-def _hold(call: OpenCall, most: Usage, held: tuple[leases.Held, ...] = ()) -> Hold:
+def _hold(call: OpenCall, most: Usage, plan: Plan, held: tuple[leases.Held, ...] = ()) -> Hold:
     """What the call takes of its rate limits. Where one is reached, `held` is given back too."""
     try:
-        return take(call.name, call.parties, most.input_tokens)
+        return take(call.name, plan, most.input_tokens)
     except LimitReached as reached:
         leases.give_back(held, used=False)
         raise TOO_MANY[reached.kind](reached) from None
@@ -264,7 +262,7 @@ def _unknown(call: OpenCall, refusal: NoPrice) -> PriceUnknown:
 def _intent(call: OpenCall, most: Usage, entered: Sequence[PriceOverride] | None = None) -> Intent:
     payer = call.payer
     cost = most_that_it_costs(payer.provider, payer.model, most, datetime.now(UTC), entered)
-    return Intent(call_id=call.id, most=most, cost=cost)
+    return Intent(call.id, most, cost)
 
 
 def _spent(budget: Budget, most: int) -> BudgetSpent:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -44,8 +43,7 @@ _over: Memory[Parties, tuple[Budget, ...]] = Memory()
 forget_on_change([_over], [Budget], but=frozenset(COUNTERS))
 
 
-@dataclass(slots=True, kw_only=True)
-class Intent:
+class Intent(NamedTuple):
     """A call before it is made. `cost` is the most that it can cost, None if that is unknown."""
 
     call_id: uuid.UUID

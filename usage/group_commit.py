@@ -15,8 +15,7 @@ import threading
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from functools import cache, partial
 
 from django.db import IntegrityError, connections
@@ -34,17 +33,14 @@ MOST = 256  # rows of one transaction
 IDLE_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
 class Waiting:
-    """A call that is over, and who waits for its row."""
+    """A call that is over, and who waits for its row. `made` is there once the row is."""
 
-    entry: Closed
-    row: asyncio.Future[UsageRecord]
+    __slots__ = ("entry", "made", "row")
+    made: Made
 
-    @property
-    def made(self) -> Made:
-        assert self.entry.made is not None
-        return self.entry.made
+    def __init__(self, entry: Closed, row: asyncio.Future[UsageRecord]) -> None:
+        self.entry, self.row = entry, row
 
 
 Job = Callable[[], object]
@@ -65,10 +61,13 @@ class GroupCommit:
         future raises what the database raises."""
         loop = asyncio.get_running_loop()
         waiting = Waiting(entry, loop.create_future())
-        with suppress(Exception):  # the thread meets it again, and tells who waits
+        try:
             make_ahead(entry)
+        except Exception as error:  # the thread meets it again, and tells who waits
+            logger.warning("A ledger row was not made ahead: %s", type(error).__name__)
         by_loop = self._loops.get(loop)
-        if by_loop and entry.made and not _has_more_to_note(waiting.made) and by_loop.can_write():
+        if by_loop and entry.made and not _has_more_to_note(entry) and by_loop.can_write():
+            waiting.made = entry.made
             by_loop.put(waiting)
         else:
             self._queue.put(waiting)
@@ -167,12 +166,12 @@ class GroupCommit:
         return True
 
 
-def _has_more_to_note(made: Made) -> bool:
+def _has_more_to_note(entry: Closed) -> bool:
     """Whether the key's own row has to change too."""
-    record = made.record
-    if record.credential_id is None or record.status == Status.CANCELLED:
+    credential_id, outcome = entry.call.account.payer.credential_id, entry.outcome
+    if credential_id is None or outcome.status == Status.CANCELLED:
         return False
-    return is_news(record.credential_id, record.error_code)
+    return is_news(credential_id, outcome.error_code)
 
 
 def _done(job: Job) -> None:
@@ -245,27 +244,25 @@ def _deliver(answers: Sequence[Answer]) -> None:
         try:
             loop.call_soon_threadsafe(_resolve, ready)
         except RuntimeError:  # the loop is closed: nobody waits
-            for waiting, record in ready:
-                _tell(waiting, record)
+            _tell(ready)
+
+
+def _tell(answers: Sequence[Answer]) -> None:
+    try:
+        announce([(one.entry, row) for one, row in answers if isinstance(row, UsageRecord)])
+    except Exception as error:  # the rows are durable: who waits gets theirs
+        logger.error("What follows ledger rows failed: %s", type(error).__name__)
 
 
 def _resolve(answers: Sequence[Answer]) -> None:
+    _tell(answers)
     for waiting, answer in answers:
-        try:
-            _tell(waiting, answer)
-        except Exception as error:  # the row is durable: who waits, and the others, get theirs
-            logger.error("What follows a ledger row failed: %s", type(error).__name__)
         if waiting.row.cancelled():
             continue
         if isinstance(answer, Exception):
             waiting.row.set_exception(answer)
         else:
             waiting.row.set_result(answer)
-
-
-def _tell(waiting: Waiting, answer: UsageRecord | Exception) -> None:
-    if not isinstance(answer, Exception):
-        announce(waiting.entry, answer)
 
 
 @cache

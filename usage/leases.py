@@ -38,6 +38,7 @@ class Lease:
     """`units` are set aside in the database; `out` of them are promised to calls under way and
     `used` were, by calls that are over."""
 
+    budget_id: uuid.UUID
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     units: int = 0
     out: int = 0
@@ -48,29 +49,28 @@ class Lease:
     renewing: threading.Lock = field(default_factory=threading.Lock)
 
 
-Held = tuple[uuid.UUID, int]
-"""A budget, and what a call has been promised of its lease."""
+Held = tuple[int, int]
+"""A budget, by its id as a number, and what a call has been promised of its lease."""
 
 _lock = threading.Lock()
-_leases: dict[uuid.UUID, Lease] = {}
+_leases: dict[int, Lease] = {}  # by numbers, as Python hashes a UUID by calling two functions
 
 
-def take(intent: Intent, budgets: Sequence[Budget]) -> tuple[Held, ...] | None:
-    """The most that a call can cost, out of the leases on all of `budgets`; None if one of them
-    has no room for it, or there is none. Raises NoPrice."""
-    held = tuple([(budget.id, _units(intent, budget)) for budget in budgets])
+def take(wanted: Sequence[Held]) -> bool:
+    """Takes that much out of the leases on those budgets; False, and nothing, if one of them has
+    no room for it, or there is none."""
+    leases = []
     with _lock:
-        leases = []
-        for pk, units in held:
-            lease = _leases.get(pk)
+        for key, units in wanted:
+            lease = _leases.get(key)
             if lease is None or lease.frozen or lease.units - lease.out - lease.used < units:
-                return None
+                return False
             leases.append((lease, units))
         now = time.monotonic()
         for lease, units in leases:
             lease.out += units
             lease.taken_at = now
-    return held
+    return True
 
 
 def _units(intent: Intent, budget: Budget) -> int:
@@ -94,19 +94,19 @@ def extend(intent: Intent, budgets: Iterable[Budget]) -> None:
     for budget in budgets:
         units = _units(intent, budget)
         with _lock:
-            lease = _leases.setdefault(budget.pk, Lease(taken_at=time.monotonic()))
+            lease = _leases.setdefault(budget.id.int, Lease(budget.id, taken_at=time.monotonic()))
         with lease.renewing:
             if not (_has_room(lease, units) or _found_none(lease)):
-                _renew(budget.pk, lease, units)
+                _renew(lease, units)
 
 
 def tidy() -> bool:
     """Gives back what nobody has asked for in the last second, and renews what is old. Whether
     anything is left to look after. Uses the database."""
-    for pk, lease in list(_leases.items()):
+    for lease in list(_leases.values()):
         if _is_idle(lease) or (lease.units and _is_old(lease)):
             with lease.renewing:
-                _renew(pk, lease, 0)
+                _renew(lease, 0)
     with _lock:
         for pk in [pk for pk, one in _leases.items() if not one.units and _is_idle(one)]:
             del _leases[pk]
@@ -115,9 +115,9 @@ def tidy() -> bool:
 
 def give_all_back() -> None:
     """For the end of the process. What calls under way hold stays set aside, until `reclaim`."""
-    for pk, lease in list(_leases.items()):
+    for lease in list(_leases.values()):
         with lease.renewing:
-            _renew(pk, lease, 0)
+            _renew(lease, 0)
     forget_all()
 
 
@@ -151,7 +151,7 @@ def _is_old(lease: Lease) -> bool:
     return time.monotonic() - lease.renewed_at > limit
 
 
-def _renew(pk: uuid.UUID, lease: Lease, units: int) -> None:
+def _renew(lease: Lease, units: int) -> None:
     """Sets aside what calls under way hold and room for more of `units` each, if there is plenty.
 
     While the database is asked nothing is taken out of the lease; what comes back is counted.
@@ -160,7 +160,7 @@ def _renew(pk: uuid.UUID, lease: Lease, units: int) -> None:
         lease.frozen = True
         out, used = lease.out, lease.used
     try:
-        size = _set_aside(pk, lease.id, out, units)
+        size = _set_aside(lease.budget_id, lease.id, out, units)
         with _lock:
             lease.units = size
             lease.used -= used

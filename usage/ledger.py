@@ -16,36 +16,15 @@ from structlog.contextvars import bind_contextvars
 
 from credentials.models import AccessToken, LLMCredential
 from providers.vocabulary import Usage
+from usage.accounts import Account, Caller, Payer, Terms
 from usage.budgets import Parties
 from usage.leases import Held
-from usage.models import Status, Surface, UsageRecord, UsageSource
+from usage.models import Status, UsageRecord, UsageSource
 from usage.posting import Made, post
-from usage.price_models import PriceOverride
 from usage.prices import FREE, Price, price_of
 from usage.rates import Hold
 
 CHARACTERS_PER_TOKEN = 4  # the usual rule of thumb for English; only where nothing was reported
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who calls, and by which door."""
-
-    surface: Surface
-    user_id: Any = None
-    access_token_id: int | None = None
-    session_id: uuid.UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payer:
-    """Whose key and what model: the part of a selection that goes into the books."""
-
-    provider: str
-    model: str
-    paid_by: str
-    is_simulated: bool
-    credential_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +53,35 @@ class OpenCall:
     failed and was followed by another is a call of its own, `attempt_of` the one that goes on.
     """
 
-    def __init__(
-        self, caller: Caller, payer: Payer, *, attempt_of: uuid.UUID | None = None
-    ) -> None:
+    operation = "chat"  # or embeddings, count_tokens, list_models
+    retries = 0
+    warnings: tuple[str, ...] = ()  # of soft budgets, said when it was admitted
+    hold: Hold | None = None  # what admission took of its rate limits
+    held: Sequence[Held] = ()  # and of this process's leases on budgets,
+    has_reservations = False  # or set aside for it alone
+    is_closed = False
+    _first: float | None = None
+    _end: float | None = None
+
+    def __init__(self, account: Account, *, attempt_of: uuid.UUID | None = None) -> None:
         self.id = uuid.uuid4()
         self.name = str(self.id)  # needed in many places, and slow to make
         self.attempt_of = attempt_of
-        self.caller = caller
-        self.charge_to(payer)
-        self.operation = "chat"  # or embeddings, count_tokens, list_models
-        self.retries = 0
-        self.warnings: tuple[str, ...] = ()  # of soft budgets, said when it was admitted
-        self.hold: Hold | None = None  # what admission took of its rate limits
-        self.held: tuple[Held, ...] = ()  # and of this process's leases on budgets,
-        self.has_reservations = False  # or set aside for it alone
-        self.is_closed = False
+        self.account = account
         self.started_at = datetime.now(UTC)
         self.start = perf_counter()
-        self._first: float | None = None
-        self._end: float | None = None
+
+    @property
+    def caller(self) -> Caller:
+        return self.account.caller
+
+    @property
+    def payer(self) -> Payer:
+        return self.account.payer
+
+    @property
+    def parties(self) -> Parties:
+        return self.account.parties
 
     def begin(self) -> None:
         """Starts the clock anew: what came before was our own work, or an earlier try. From here
@@ -103,16 +92,14 @@ class OpenCall:
 
     def earlier_try(self) -> OpenCall:
         """The try that has just failed, to be settled as a call of its own; this one goes on."""
-        earlier = OpenCall(self.caller, self.payer, attempt_of=self.id)
+        earlier = OpenCall(self.account, attempt_of=self.id)
         earlier.started_at, earlier.start = self.started_at, self.start
         earlier.stop()
         self.retries += 1
         return earlier
 
     def charge_to(self, payer: Payer) -> None:
-        self.payer = payer
-        caller = self.caller
-        self.parties = Parties(caller.user_id, caller.access_token_id, payer.credential_id)
+        self.account = Account(self.caller, payer)
 
     @property
     def ttft_ms(self) -> float | None:
@@ -131,13 +118,14 @@ class OpenCall:
         """Names no user, token or key that is not there any more, as rows of earlier calls don't.
         Uses the database."""
         caller, payer = self.caller, self.payer
-        self.caller = replace(
-            caller,
-            user_id=_existing(get_user_model(), caller.user_id),
-            access_token_id=_existing(AccessToken, caller.access_token_id),
+        self.account = Account(
+            replace(
+                caller,
+                user_id=_existing(get_user_model(), caller.user_id),
+                access_token_id=_existing(AccessToken, caller.access_token_id),
+            ),
+            replace(payer, credential_id=_existing(LLMCredential, payer.credential_id)),
         )
-        credential_id = _existing(LLMCredential, payer.credential_id)
-        self.charge_to(replace(payer, credential_id=credential_id))
 
     def close(self, outcome: Outcome) -> Closed:
         """The call is over. What is left is to write its row: `post` or `group_commit` do. Latency
@@ -202,13 +190,16 @@ class Closed:
         """Seconds since the end of the call."""
         return perf_counter() - self.end
 
-    def record(self, entered: Sequence[PriceOverride] | None = None) -> UsageRecord:
-        """The row, priced, not saved. Uses the database if it is not given the prices that staff
-        have `entered`, or the list of prices has not been read."""
+    def record(self, terms: Terms | None = None) -> UsageRecord:
+        """The row, priced, not saved. Uses the database if it is not given the terms."""
         call, outcome = self.call, self.outcome
-        caller, payer, usage = call.caller, call.payer, outcome.usage
-        price = self._price(entered)
-        facts: dict[str, Any] = {
+        account, usage = call.account, outcome.usage
+        caller, payer = account.caller, account.payer
+        price = FREE if outcome.is_free else self._price(terms)
+        row = UsageRecord.__new__(UsageRecord)  # to have Django make it takes five times as long
+        row.__dict__ = {
+            "_state": ModelState(),
+            "warnings": call.warnings,
             "id": call.id,
             "attempt_of": call.attempt_of,
             "corrects_id": None,
@@ -241,19 +232,17 @@ class Closed:
             "request_id": outcome.request_id[:128],
             "created_at": None,  # it is set when it is written
         }
-        row = UsageRecord.__new__(UsageRecord)  # to have Django make it takes five times as long
-        row.__dict__.update(facts, _state=ModelState(), warnings=call.warnings)
         return row
 
-    def _price(self, entered: Sequence[PriceOverride] | None) -> Price:
-        if self.outcome.is_free:
-            return FREE
+    def _price(self, terms: Terms | None) -> Price:
+        call, outcome = self.call, self.outcome
+        if terms:
+            return terms.price(outcome.model_served, outcome.usage, call.started_at)
         return price_of(
-            provider=self.call.payer.provider,
-            models=(self.outcome.model_served, self.call.payer.model),
-            usage=self.outcome.usage,
-            at=self.call.started_at,
-            entered=entered,
+            provider=call.payer.provider,
+            models=(outcome.model_served, call.payer.model),
+            usage=outcome.usage,
+            at=call.started_at,
         )
 
 

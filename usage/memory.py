@@ -57,6 +57,7 @@ class Memory(Generic[K, V]):
 
     def forget(self) -> None:
         self.age += 1
+        note_change()
         self._values, self._read_anew = {}, set()
 
 
@@ -80,6 +81,18 @@ class ByIdentity(Generic[Made, V]):
 
 
 _memories: WeakSet[Memory[Any, Any]] = WeakSet()
+
+
+class Changes:
+    """How often anything was forgotten. As long as `count` is the same, what was worked out of
+    several memories holds until they end by themselves."""
+
+    count = 0
+
+
+def note_change() -> None:
+    """For what is in no memory, but others hang on as they do on those."""
+    Changes.count += 1
 
 
 def forget_everything() -> None:

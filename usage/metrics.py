@@ -8,7 +8,8 @@ callers may write anything there.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from prometheus_client import (
 from credentials.vault import PURPOSES, reveals
 from usage.backlog import BACKLOG
 from usage.models import Status, UsageRecord
-from usage.signals import call_refused, call_settled, metrics_read
+from usage.signals import Settled, call_refused, calls_settled, metrics_read
 
 BY_CALL = ("provider", "model", "surface", "status")
 BY_MODEL = ("provider", "model", "surface")
@@ -70,14 +71,15 @@ def _counted() -> CollectorRegistry:
 
 
 Count = Callable[[float], object]
+Observe = Callable[[Iterable[float]], object]
 
 
 class _Series(NamedTuple):
     """The time series that calls of one kind count in."""
 
     calls: Count
-    latency: Count
-    first_token: Count
+    latency: Observe
+    first_token: Observe
     read: Count
     written: Count
     cost: Count
@@ -104,14 +106,19 @@ def adding(counter: Counter) -> Count:
     return count
 
 
-def observing(histogram: Histogram) -> Count:
-    """`histogram.observe` in the same way."""
+def observing(histogram: Histogram) -> Observe:
+    """`histogram.observe` in the same way, of many amounts."""
     add, bounds = histogram._sum.inc, histogram._upper_bounds
     counts = [bucket.inc for bucket in histogram._buckets]
 
-    def observe(amount: float) -> None:
-        add(amount)
-        counts[bisect_left(bounds, amount)](1)
+    def observe(amounts: Iterable[float]) -> None:
+        total, found = 0.0, defaultdict[int, int](int)
+        for amount in amounts:
+            total += amount
+            found[bisect_left(bounds, amount)] += 1
+        add(total)
+        for at, number in found.items():
+            counts[at](number)
 
     return observe
 
@@ -119,24 +126,38 @@ def observing(histogram: Histogram) -> Count:
 _observe_lag = observing(LEDGER_LAG)
 
 
-@receiver(call_settled)
-def count_call(sender: Any, record: UsageRecord, lag: float, **kwargs: Any) -> None:
-    model = record.model if record.price_source else OTHER
-    series = _series(record.provider, model, record.surface, record.status)
-    series.calls(1)
-    series.latency(record.latency_ms / 1000)
-    _observe_lag(max(0.0, lag))
-    if record.ttft_ms is not None:
-        series.first_token(record.ttft_ms / 1000)
-    if record.status == Status.ERROR:
-        ERRORS.labels(record.provider, record.error_code).inc()
-    if record.total_tokens:
-        series.read(record.input_tokens)
-        series.written(record.output_tokens)
-        if record.cost_usd is None:
-            UNPRICED.labels(record.provider, model, record.surface).inc()
-        else:
-            series.cost(float(record.cost_usd))
+@receiver(calls_settled)
+def count_calls(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
+    """Those that were settled together count together, as each count takes a lock."""
+    _observe_lag([max(0.0, call.lag) for call in calls])
+    alike: dict[tuple[str, str, str, str], list[UsageRecord]] = defaultdict(list)
+    for record, _, _ in calls:
+        model = record.model if record.price_source else OTHER
+        alike[record.provider, model, record.surface, record.status].append(record)
+    for kind, records in alike.items():
+        _count(_series(*kind), records)
+        if kind[3] == Status.ERROR or any(record.cost_usd is None for record in records):
+            _count_trouble(*kind, records)
+
+
+def _count(series: _Series, records: Sequence[UsageRecord]) -> None:
+    series.calls(len(records))
+    series.latency([record.latency_ms / 1000 for record in records])
+    if firsts := [one.ttft_ms / 1000 for one in records if one.ttft_ms is not None]:
+        series.first_token(firsts)
+    series.read(sum([record.input_tokens for record in records]))
+    series.written(sum([record.output_tokens for record in records]))
+    series.cost(float(sum([record.cost_usd or 0 for record in records])))
+
+
+def _count_trouble(
+    provider: str, model: str, surface: str, status: str, records: Sequence[UsageRecord]
+) -> None:
+    unpriced = sum(record.cost_usd is None and record.total_tokens > 0 for record in records)
+    if unpriced:
+        UNPRICED.labels(provider, model, surface).inc(unpriced)
+    for record in records if status == Status.ERROR else ():
+        ERRORS.labels(provider, record.error_code).inc()
 
 
 @receiver(call_refused)

@@ -18,15 +18,12 @@ from django.utils import timezone
 
 from credentials.lifecycle import note_use
 from usage import budgets, leases
-from usage.budget_models import Budget
 from usage.memory import ByIdentity
 from usage.models import Status, UsageRecord
-from usage.price_lists import is_read
-from usage.price_models import known_overrides
-from usage.signals import call_settled
+from usage.signals import Settled, calls_settled
 
 if TYPE_CHECKING:
-    from usage.ledger import Closed
+    from usage.ledger import Closed, OpenCall
 
 _NAMES = [f'"{field.column}"' for field in UsageRecord._meta.concrete_fields]
 _COLUMNS = ", ".join(_NAMES)
@@ -74,31 +71,29 @@ WHERE id = %s RETURNING rolls_at <= %s
 
 class Made(NamedTuple):
     """A ledger row before it is written, the same in JSON for PostgreSQL, and what it counts in
-    each budget."""
+    each budget, by the number that its id is."""
 
     record: UsageRecord
     text: str
-    sums: list[tuple[uuid.UUID, int]]
+    sums: Sequence[tuple[int, int]]
 
 
 def make_ahead(entry: Closed) -> None:
     """Makes the row here and now, if that takes no database. Where one thread takes calls and
     another writes them, the less the second has to do the better: Python lets only one of them
     work, and to change between them costs more than to make a row."""
-    entered = known_overrides()
-    if entry.call.has_reservations or entered is None or not is_read():
-        return
-    found = budgets.known_over(entry.call.parties)
-    if found is not None:
-        entry.made = _made(entry, entry.record(entered), found)
+    call = entry.call
+    if not call.has_reservations and (terms := call.account.terms()):
+        record = entry.record(terms)
+        units = terms.counted(record.input_tokens + record.output_tokens, record.cost_usd)
+        entry.made = Made(record, _text(call, record), units)
 
 
 def post(entries: Sequence[Closed]) -> list[UsageRecord]:
     """Writes a row for each call that is over, and tells who wants to know. All are durable when
     this returns, or none is."""
     records = write_patiently(entries)
-    for entry, record in zip(entries, records, strict=True):
-        announce(entry, record)
+    announce(list(zip(entries, records, strict=True)))
     return records
 
 
@@ -138,12 +133,12 @@ def write(entries: Sequence[Closed]) -> list[UsageRecord]:
 
 def _made_now(entry: Closed) -> Made:
     record = entry.record()
-    return _made(entry, record, budgets.over(record))
+    units = [(budget.id.int, budget.units_of(record)) for budget in budgets.over(record)]
+    return Made(record, _text(entry.call, record), units)
 
 
-def _made(entry: Closed, record: UsageRecord, counted_in: Sequence[Budget]) -> Made:
-    text = _as_json(entry.call.name, record) if on_postgresql() else ""
-    return Made(record, text, [(budget.id, budget.units_of(record)) for budget in counted_in])
+def _text(call: OpenCall, record: UsageRecord) -> str:
+    return _as_json(call, record) if on_postgresql() else ""
 
 
 def _write(rows: Sequence[Made]) -> None:
@@ -196,20 +191,23 @@ def _dated(rows: Sequence[Made]) -> tuple[datetime, list[tuple[uuid.UUID, int]]]
     """When they are written, which the rows know from here on, and what they count in each budget,
     in the order of the budgets' keys."""
     now = timezone.now()
-    sums: dict[uuid.UUID, int] = defaultdict(int)
+    sums: dict[int, int] = defaultdict(int)
     for row in rows:
         row.record.created_at = now
-        for pk, units in row.sums:
-            sums[pk] += units
-    return now, sorted(sums.items())
+        for number, units in row.sums:
+            sums[number] += units
+    return now, [(uuid.UUID(int=number), units) for number, units in sorted(sums.items())]
 
 
-def _as_json(name: str, row: UsageRecord) -> str:
-    """As PostgreSQL reads a row from JSON: `name` is its id, and what is not here is null. Written
-    out, as it takes the encoder four times as long to find out what is a text and what a number."""
+def _as_json(call: OpenCall, row: UsageRecord) -> str:
+    """As PostgreSQL reads a row from JSON: what is not here is null. Written out, as it takes the
+    encoder four times as long to find out what is a text and what a number."""
+    account = call.account
+    start = account.row_text
+    if not start:
+        start = account.row_text = _start(row)
     text = (
-        f'{{"id":"{name}","surface":"{row.surface}","provider":{_quoted(row.provider)}'
-        f',"model":{_quoted(row.model)},"model_served":{_quoted(row.model_served)}'
+        f'{{"id":"{call.name}"{start},"model_served":{_quoted(row.model_served)}'
         f',"input_tokens":{row.input_tokens},"output_tokens":{row.output_tokens}'
         f',"cache_read_tokens":{row.cache_read_tokens}'
         f',"cache_write_tokens":{row.cache_write_tokens}'
@@ -219,21 +217,30 @@ def _as_json(name: str, row: UsageRecord) -> str:
         f',"unit_prices":{_prices_as_json(row.unit_prices)}'
         f',"price_source":{_quoted(row.price_source)},"latency_ms":{row.latency_ms!r}'
         f',"status":"{row.status}","error_code":{_quoted(row.error_code)}'
-        f',"retries":{row.retries},"paid_by":"{row.paid_by}"'
-        f',"is_simulated":{"true" if row.is_simulated else "false"}'
-        f',"request_id":{_quoted(row.request_id)}'
+        f',"retries":{row.retries},"request_id":{_quoted(row.request_id)}'
     )
-    values = row.__dict__
-    for column in _MAY_BE_NULL:
-        if (value := values[column]) is not None:
-            text += f',"{column}":"{value}"'
+    if (cost := row.cost_usd) is not None:
+        text += f',"cost_usd":"{cost}"'
+    if (ttft := row.ttft_ms) is not None:
+        text += f',"ttft_ms":{ttft!r}'
+    if call.attempt_of is not None:
+        text += f',"attempt_of":"{call.attempt_of}"'
     return text + "}"
 
 
-_MAY_BE_NULL = (
-    "user_id", "access_token_id", "credential_id", "session_id", "attempt_of", "cost_usd",
-    "ttft_ms",
-)  # fmt: skip
+def _start(row: UsageRecord) -> str:
+    """What all rows of an account have in common."""
+    text = (
+        f',"surface":"{row.surface}","provider":{_quoted(row.provider)}'
+        f',"model":{_quoted(row.model)},"paid_by":"{row.paid_by}"'
+        f',"is_simulated":{"true" if row.is_simulated else "false"}'
+    )
+    for column in ("user_id", "access_token_id", "credential_id", "session_id"):
+        if (value := getattr(row, column)) is not None:
+            text += f',"{column}":"{value}"'
+    return text
+
+
 _prices_as_json = ByIdentity(json.dumps)
 
 
@@ -254,10 +261,14 @@ def on_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
-def announce(entry: Closed, record: UsageRecord) -> None:
-    """Tells who wants to know; uses no database. A lease is given back only when the row has been
-    charged, so that nothing is promised twice."""
-    call = entry.call
-    leases.give_back(call.held)
-    call.held = ()
-    call_settled.send_robust(type(call), record=record, operation=call.operation, lag=entry.lag())
+def announce(calls: Sequence[tuple[Closed, UsageRecord]]) -> None:
+    """Tells who wants to know of calls whose rows are there; uses no database. A lease is given
+    back only when the row has been charged, so that nothing is promised twice."""
+    settled = []
+    for entry, record in calls:
+        call = entry.call
+        if call.held:
+            leases.give_back(call.held)
+            call.held = ()
+        settled.append(Settled(record, call.operation, entry.lag()))
+    calls_settled.send_robust(UsageRecord, calls=settled)

@@ -4,35 +4,63 @@ is the one that the `genai-prices` package carries offline unless staff have fet
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import genai_prices
-from genai_prices.types import ModelInfo, TieredPrices
+from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 from providers import registry
 from providers.vocabulary import Usage
 from usage.price_lists import Prices, current
 from usage.price_models import PriceOverride, in_force, overrides
-from usage.tariffs import UNITS, tariff
+from usage.tariffs import UNITS, Tariff, tariff
 
 PRECISION = Decimal("1e-9")  # what the ledger's column holds
 HOUR = "cache_write_1h_mtok"
 BATCH = {"processing": "batch"}  # a price context: half price, where a provider has it
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """`cost` is None where no price is known. `units` are USD per million tokens."""
 
-    cost: Decimal | None = None
-    units: dict[str, str] = field(default_factory=dict)
-    source: str = ""
+    cost: Decimal | None
+    units: dict[str, str]
+    source: str
 
 
-UNKNOWN = Price()
-FREE = Price(cost=Decimal(0), source="free of charge")
+UNKNOWN = Price(None, {}, "")
+FREE = Price(Decimal(0), {}, "free of charge")
+
+
+class Listed(NamedTuple):
+    """A model on a list of prices. `fixed` is its tariff if that is the same at any time."""
+
+    model: ModelInfo
+    source: str
+    fixed: Tariff | None
+
+    def price(self, usage: Usage, at: datetime) -> Price | None:
+        """None where it has to be worked out: where tokens don't cost what they usually do, or the
+        more there are the more each costs, or counts contradict each other."""
+        if usage.service_tier or usage.cache_write_1h_tokens:
+            return None
+        by = self.fixed or tariff(self.model.get_prices(at))
+        if by is None or usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens:
+            return None
+        return Price(by.cost(usage).quantize(PRECISION), by.units, self.source)
+
+    def most(self, most: Usage, at: datetime) -> Decimal | None:
+        """As `most_that_it_costs`: reasoning costs as output here. None as above."""
+        if most.service_tier or most.cache_write_1h_tokens:
+            return None
+        by = self.fixed or tariff(self.model.get_prices(at))
+        if by is None:
+            return None
+        cost = most.input_tokens * by.dearest_input + most.output_tokens * by.output
+        return cost.quantize(PRECISION)
 
 
 def price_of(
@@ -70,7 +98,7 @@ def by_list(
     for model in names:
         if not model or (found := prices.model(pricing_id, model)) is None:
             continue
-        price = None if context else _by_tariff(found, prices.source, usage, at)
+        price = None if context else Listed(found, prices.source, None).price(usage, at)
         price = price or _calculate(prices, pricing_id, model, usage, at, context)
         if price is not None:
             return price
@@ -86,10 +114,6 @@ def most_that_it_costs(
 ) -> Decimal | None:
     """The price of `most` where that is dearest: its input plain or all of it written to a cache,
     its output plain or all of it reasoning. None if no price is known."""
-    if entered == () and not (most.service_tier or most.cache_write_1h_tokens):
-        quick = _dearest(provider, model, most, at)
-        if quick is not None:
-            return quick
     written = replace(most, cache_write_tokens=most.input_tokens)
     kinds = [replace(most, cache_write_1h_tokens=0), written]
     kinds += [replace(usage, reasoning_tokens=most.output_tokens) for usage in kinds]
@@ -100,16 +124,14 @@ def most_that_it_costs(
     return max((cost for cost in found if cost is not None), default=None)
 
 
-def _dearest(provider: str, model: str, most: Usage, at: datetime) -> Decimal | None:
-    """The same, where nobody has entered a price and none has tiers: reasoning costs as output
-    then. None where it has to be worked out."""
-    pricing_id = registry.get(provider).pricing_id
-    found = current().model(pricing_id, model) if pricing_id else None
-    by = tariff(found.get_prices(at)) if found else None
-    if by is None:
+def listed(provider: str, model: str) -> Listed | None:
+    """The model on the list in use, if it is there."""
+    pricing_id, prices = registry.get(provider).pricing_id, current()
+    found = prices.model(pricing_id, model) if pricing_id else None
+    if found is None:
         return None
-    cost = most.input_tokens * max(by.plain, by.cache_write) + most.output_tokens * by.output
-    return cost.quantize(PRECISION)
+    fixed = tariff(found.prices) if isinstance(found.prices, ModelPrice) else None
+    return Listed(found, prices.source, fixed)
 
 
 def _by_override(override: PriceOverride, usage: Usage) -> Price:
@@ -156,16 +178,6 @@ def _context(usage: Usage) -> dict[str, str]:
     costs as usual."""
     tier = usage.service_tier
     return {"service_tier": tier, "speed": tier} if tier else {}
-
-
-def _by_tariff(model: ModelInfo, source: str, usage: Usage, at: datetime) -> Price | None:
-    """The same, sooner; None where it has to be worked out."""
-    if usage.service_tier or usage.cache_write_1h_tokens:
-        return None  # tokens do not cost what they usually do
-    by = tariff(model.get_prices(at))
-    if by is None or usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens:
-        return None
-    return Price(by.cost(usage).quantize(PRECISION), by.units, source)
 
 
 def _rate(price: Decimal | TieredPrices, usage: Usage) -> Decimal:

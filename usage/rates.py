@@ -8,7 +8,7 @@ and settled then; that may leave a debt, which later calls wait for.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from credentials.limits import Demand, Place, Standing, buckets
+from usage.memory import note_change
 
 MINUTE = 60.0
 LEASE_SECONDS = 900.0  # a call that was lost with its process gives its place back after this
@@ -64,13 +65,13 @@ class Hold:
 
     def settle(self, tokens: int) -> None:
         """The call is over and has used `tokens`."""
-        differences = [replace(one, cost=tokens - one.cost) for one in self.per_tokens]
-        if differences or self.places:
-            self._give_back(differences)
+        if not (self.per_tokens or self.places):
+            return
+        self._give_back([one._replace(cost=tokens - one.cost) for one in self.per_tokens])
 
     def cancel(self) -> None:
         """The call was not made after all."""
-        self._give_back([replace(demand, cost=-demand.cost) for demand in self.demands])
+        self._give_back([demand._replace(cost=-demand.cost) for demand in self.demands])
 
     def _give_back(self, demands: list[Demand]) -> None:
         if self.places:
@@ -79,12 +80,12 @@ class Hold:
             buckets().adjust(demands)
 
 
-def take(call_id: str, holders: Holders, tokens: int) -> Hold:
-    """Lets a call in that puts `tokens` into the model. `holders` are ids in the order of HOLDERS,
-    None for none. Raises LimitReached; nothing is taken then."""
-    places, demands, per_tokens = _plan(holders)
+def take(call_id: str, plan: Plan, tokens: int) -> Hold:
+    """Lets a call in that puts `tokens` into the model. Raises LimitReached; nothing is taken
+    then."""
+    places, demands, per_tokens = plan
     if per_tokens:  # what never fits waits for a full bucket
-        per_tokens = tuple(replace(one, cost=min(tokens, one.capacity)) for one in per_tokens)
+        per_tokens = tuple(one._replace(cost=min(tokens, one.capacity)) for one in per_tokens)
         demands += per_tokens
     if places and (full := buckets().enter(places, call_id, LEASE_SECONDS)):
         kind, holder, limit = _told(full)
@@ -93,8 +94,9 @@ def take(call_id: str, holders: Holders, tokens: int) -> Hold:
         return Hold(call_id, demands, per_tokens, places, ())
     standings = buckets().take_all(demands)
     remaining = _remaining(demands, standings)
-    waits = [standing.wait for standing in standings]
-    if longest := max(waits):
+    longest = max(standings)[0]
+    if longest:
+        waits = [wait for wait, _ in standings]
         buckets().leave(places, call_id)
         kind, holder, limit = _told(demands[waits.index(longest)].key)
         raise LimitReached(kind, holder, limit, longest, remaining)
@@ -107,8 +109,9 @@ Plan = tuple[tuple[Place, ...], tuple[Demand, ...], tuple[Demand, ...]]
 
 
 @lru_cache(4096)
-def _plan(holders: Holders) -> Plan:
-    """Places, and demands of calls and of tokens, of those holders that have such limits."""
+def plan_of(holders: Holders) -> Plan:
+    """Places, and demands of calls and of tokens, of those holders that have such limits. `holders`
+    are ids in the order of HOLDERS, None for none."""
     places, calls, tokens = [], [], []
     for kind, pk in zip(HOLDERS, holders, strict=True):
         limit = limits_of(kind)
@@ -125,7 +128,8 @@ def _plan(holders: Holders) -> Plan:
 
 @receiver(setting_changed)
 def _plan_anew(**kwargs: Any) -> None:
-    _plan.cache_clear()
+    plan_of.cache_clear()
+    note_change()
 
 
 def limits_of(holder: str) -> Limits:
@@ -142,10 +146,10 @@ def _told(key: str) -> tuple[str, str, int]:
 def _remaining(demands: tuple[Demand, ...], standings: list[Standing]) -> tuple[Remaining, ...]:
     """For calls and for tokens the limit that is nearest to being reached."""
     fewest: dict[str, Remaining] = {}
-    for demand, standing in zip(demands, standings, strict=True):
-        kind, share = demand.kind, 1 - standing.full_in / demand.seconds
-        left = max(0, int(demand.capacity * share + 1e-6))
+    for demand, (_, full_in) in zip(demands, standings, strict=True):
+        share = 1 - full_in / demand.seconds
+        kind, left = demand.kind, max(0, int(demand.capacity * share + 1e-6))
         known = fewest.get(kind)
         if known is None or left < known.left:
-            fewest[kind] = Remaining(kind, demand.capacity, left, standing.full_in)
+            fewest[kind] = Remaining(kind, demand.capacity, left, full_in)
     return tuple(fewest.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from django.dispatch import receiver
@@ -10,7 +11,7 @@ from django.dispatch import receiver
 from credentials.signals import key_validated
 from credentials.validation import ValidationOutcome
 from usage.models import PaidBy, Status, Surface, UsageRecord, UsageSource
-from usage.signals import call_settled
+from usage.signals import Settled, calls_settled
 
 logger = logging.getLogger("usage.calls")
 
@@ -33,14 +34,18 @@ def book_validation(sender: Any, outcome: ValidationOutcome, **kwargs: Any) -> N
         paid_by=PaidBy.USER if outcome.owner_id else PaidBy.SYSTEM,
         is_simulated=outcome.is_simulated,
     )
-    call_settled.send_robust(UsageRecord, record=record, operation="list_models", lag=0.0)
+    calls_settled.send_robust(UsageRecord, calls=[Settled(record, "list_models", 0.0)])
 
 
-@receiver(call_settled)
-def log_call(sender: Any, record: UsageRecord, **kwargs: Any) -> None:
+@receiver(calls_settled)
+def log_calls(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
     """One line for each call; in JSON its facts are fields."""
-    if not logger.isEnabledFor(logging.INFO):
-        return
+    if logger.isEnabledFor(logging.INFO):
+        for call in calls:
+            _log(call.record)
+
+
+def _log(record: UsageRecord) -> None:
     facts = {
         "call_id": str(record.id),
         "surface": record.surface,

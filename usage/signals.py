@@ -2,16 +2,30 @@
 is logged and never keeps a call from its row. They may be sent on an event loop: receivers don't
 use the database.
 
-`call_settled`: `record` (UsageRecord, durable), `operation` (chat, embeddings, count_tokens,
-list_models), `lag` (seconds from the call's end to its row).
+`calls_settled`: `calls` (Settled, one or many: those whose rows were written together).
 `call_refused`: `error` (usage.admission.NotAdmitted); nothing was sent and there is no row.
 `metrics_read`: before /metrics answers, for figures that are looked up rather than counted.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from django.dispatch import Signal
 
-call_settled = Signal(use_caching=True)
+if TYPE_CHECKING:
+    from usage.models import UsageRecord
+
+
+class Settled(NamedTuple):
+    """A call whose row is durable. `operation` is chat, embeddings, count_tokens or list_models,
+    `lag` the seconds from the call's end to its row."""
+
+    record: UsageRecord
+    operation: str
+    lag: float
+
+
+calls_settled = Signal(use_caching=True)
 call_refused = Signal()
 metrics_read = Signal()

@@ -30,9 +30,12 @@ class Tariff:
     cache_write: Decimal
     output: Decimal
     units: dict[str, str]
+    dearest_input: Decimal  # plain, or written to a cache
 
     def cost(self, usage: Usage) -> Decimal:
         read, written = usage.cache_read_tokens, usage.cache_write_tokens
+        if not (read or written):
+            return usage.input_tokens * self.plain + usage.output_tokens * self.output
         return (
             (usage.input_tokens - read - written) * self.plain
             + read * self.cache_read
@@ -51,12 +54,15 @@ def _worked_out(prices: ModelPrice) -> Tariff | None:
         return prices.calc_price(genai_prices.Usage(**tokens))["total_price"] / MILLION
 
     try:
+        plain = each(input_tokens=MILLION)
+        written = each(input_tokens=MILLION, cache_write_tokens=MILLION)
         return Tariff(
-            plain=each(input_tokens=MILLION),
+            plain=plain,
             cache_read=each(input_tokens=MILLION, cache_read_tokens=MILLION),
-            cache_write=each(input_tokens=MILLION, cache_write_tokens=MILLION),
+            cache_write=written,
             output=each(output_tokens=MILLION),
             units={name: str(price) for name, price in units.items() if price is not None},
+            dearest_input=max(plain, written),
         )
     except (LookupError, ValueError):
         return None

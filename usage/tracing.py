@@ -10,6 +10,7 @@ tracer is our own and not the process's, so that no SDK starts to trace, prompts
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from time import time_ns
 from typing import Any
 
@@ -20,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from usage.models import Status, UsageRecord
-from usage.signals import call_settled
+from usage.signals import Settled, calls_settled
 
 # What the conventions call our providers, where it is not our own name.
 PROVIDERS = {"google": "gcp.gemini"}
@@ -39,11 +40,12 @@ def trace_to(processor: SpanProcessor) -> TracerProvider:
     provider.add_span_processor(processor)
     tracer = provider.get_tracer("byom")
 
-    def trace(sender: Any, record: UsageRecord, operation: str, lag: float, **kwargs: Any) -> None:
-        _trace(tracer, record, operation, lag)
+    def trace(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
+        for call in calls:
+            _trace(tracer, *call)
 
-    call_settled.disconnect(dispatch_uid=__name__)
-    call_settled.connect(trace, weak=False, dispatch_uid=__name__)
+    calls_settled.disconnect(dispatch_uid=__name__)
+    calls_settled.connect(trace, weak=False, dispatch_uid=__name__)
     return provider
 
 

@@ -12,7 +12,7 @@ from agents.clients import Selection
 from agents.tests.test_turns import say, start
 from credentials.tests.factories import CredentialFactory
 from providers.errors import AuthenticationFailed, Overloaded, RateLimited, Unsupported
-from usage.ledger import Payer
+from usage.accounts import Payer
 from usage.metrics import exposition
 
 

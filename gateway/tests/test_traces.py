@@ -25,9 +25,10 @@ from credentials.models import AccessToken
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
 from usage import tracing
-from usage.ledger import Caller, OpenCall, Payer
+from usage.accounts import Account, Caller, Payer
+from usage.ledger import OpenCall
 from usage.models import Status, Surface, UsageRecord, UsageSource
-from usage.signals import call_settled
+from usage.signals import calls_settled
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 SECRET = "The password of the safe is 4711. What is the capital of France?"
@@ -38,7 +39,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = tracing.trace_to(SimpleSpanProcessor(exporter))
     yield exporter
-    call_settled.disconnect(dispatch_uid=tracing.__name__)
+    calls_settled.disconnect(dispatch_uid=tracing.__name__)
     provider.shutdown()
 
 
@@ -144,7 +145,7 @@ def test_every_try_is_a_span_and_failures_have_their_class(
     spans: InMemorySpanExporter, alice: User
 ) -> None:
     payer = Payer(provider="openai", model="gpt-4o-mini", paid_by="user", is_simulated=False)
-    call = OpenCall(Caller(surface=Surface.BENCHMARK, user_id=alice.pk), payer)
+    call = OpenCall(Account(Caller(surface=Surface.BENCHMARK, user_id=alice.pk), payer))
     end: Any = {"usage": Usage(), "usage_source": UsageSource.ESTIMATED}
     call.earlier_try().settle(status=Status.ERROR, error_code="overloaded", **end)
     call.settle(status=Status.CANCELLED, **end)
@@ -167,10 +168,10 @@ SEND = """
 import django
 django.setup()
 from usage.models import UsageRecord
-from usage.signals import call_settled
+from usage.signals import Settled, calls_settled
 row = UsageRecord(provider="openai", model="gpt-4o-mini", surface="api", status="ok",
                   latency_ms=5.0, paid_by="user", usage_source="reported")
-call_settled.send(UsageRecord, record=row, operation="chat", lag=0.0)
+calls_settled.send(UsageRecord, calls=[Settled(row, "chat", 0.0)])
 """
 
 

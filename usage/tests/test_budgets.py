@@ -15,8 +15,9 @@ from credentials.models import AccessToken
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
 from usage import budgets
+from usage.accounts import Account, Caller, Payer
 from usage.admission import BudgetSpent, PriceUnknown, admit
-from usage.ledger import Caller, OpenCall, Payer
+from usage.ledger import OpenCall
 from usage.models import Budget, Reservation, Status, Surface, UsageRecord, UsageSource
 from usage.periods import Period, window
 
@@ -32,7 +33,7 @@ def opened(user: User | None = None, model: str = "gpt-4o-mini", **payer: Any) -
         access_token_id=payer.pop("access_token_id", None),
     )
     paying = Payer(provider="openai", model=model, paid_by="user", is_simulated=False, **payer)
-    return OpenCall(caller, paying)
+    return OpenCall(Account(caller, paying))
 
 
 def settled(call: OpenCall, usage: Usage = MOST) -> UsageRecord:
@@ -148,7 +149,7 @@ def test_the_most_of_a_call_includes_writing_its_input_to_a_cache(alice: User) -
     payer = Payer(
         provider="anthropic", model="claude-sonnet-4-5", paid_by="user", is_simulated=False
     )
-    admit(OpenCall(Caller(surface=Surface.API, user_id=alice.pk), payer), MOST)
+    admit(OpenCall(Account(Caller(surface=Surface.API, user_id=alice.pk), payer)), MOST)
 
     # 1,000 tokens at $3.75 (writing, not $3) and 1,000 at $15 a million
     assert state(row) == (0, 3_750_000 + 15_000_000)

@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from providers.vocabulary import Usage
-from usage.ledger import Caller, OpenCall, Payer, receipt
+from usage.accounts import Account, Caller, Payer
+from usage.ledger import OpenCall, receipt
 from usage.models import Immutable, Status, Surface, UsageRecord, UsageSource
 from usage.prices import UNKNOWN, price_of
 from usage.repricing import changes
@@ -22,7 +23,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def settled(user: User | None, model: str = "gpt-4o-mini") -> UsageRecord:
     payer = Payer(provider="openai", model=model, paid_by="user", is_simulated=False)
-    call = OpenCall(Caller(surface=Surface.API, user_id=user.pk if user else None), payer)
+    call = OpenCall(Account(Caller(surface=Surface.API, user_id=user.pk if user else None), payer))
     call.first_token()
     tokens = Usage(input_tokens=1000, output_tokens=500)
     return call.settle(status=Status.OK, usage=tokens, usage_source=UsageSource.REPORTED)
@@ -40,8 +41,8 @@ def test_a_row_keeps_the_prices_it_was_settled_at(alice: User) -> None:
 
 def test_a_call_that_was_tried_twice_has_two_rows_and_counts_once(alice: User) -> None:
     payer = Payer(provider="openai", model="gpt-4o-mini", paid_by="user", is_simulated=False)
-    call = OpenCall(Caller(surface=Surface.API, user_id=alice.pk), payer)
-    earlier = OpenCall(call.caller, payer, attempt_of=call.id)
+    call = OpenCall(Account(Caller(surface=Surface.API, user_id=alice.pk), payer))
+    earlier = OpenCall(Account(call.caller, payer), attempt_of=call.id)
     end: Any = {"usage": Usage(), "usage_source": UsageSource.ESTIMATED}
     earlier.settle(status=Status.ERROR, error_code="overloaded", **end)
     record = call.settle(status=Status.OK, **end)
@@ -53,7 +54,7 @@ def test_a_call_that_was_tried_twice_has_two_rows_and_counts_once(alice: User) -
 
 def test_a_row_keeps_its_tier_and_what_was_written_for_an_hour(alice: User) -> None:
     payer = Payer(provider="anthropic", model="claude-opus-4-8", paid_by="user", is_simulated=False)
-    call = OpenCall(Caller(surface=Surface.API, user_id=alice.pk), payer)
+    call = OpenCall(Account(Caller(surface=Surface.API, user_id=alice.pk), payer))
     usage = Usage(
         input_tokens=1_000,
         cache_write_tokens=1_000,

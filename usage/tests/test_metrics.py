@@ -18,12 +18,13 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, g
 
 from credentials.tests.factories import CredentialFactory, UserFactory
 from providers.vocabulary import Usage
+from usage.accounts import Account, Caller, Payer
 from usage.admission import NotAdmitted, admit
-from usage.ledger import Caller, OpenCall, Payer
+from usage.ledger import OpenCall
 from usage.metrics import SECONDS, adding, exposition, observing
 from usage.models import Status, Surface, UsageSource
 from usage.rollups import roll_up
-from usage.signals import call_settled
+from usage.signals import calls_settled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 GPT = {"provider": "openai", "model": "gpt-4o-mini", "surface": "api"}
@@ -31,7 +32,7 @@ GPT = {"provider": "openai", "model": "gpt-4o-mini", "surface": "api"}
 
 def opened(user: User, model: str = "gpt-4o-mini") -> OpenCall:
     payer = Payer(provider="openai", model=model, paid_by="user", is_simulated=False)
-    return OpenCall(Caller(surface=Surface.API, user_id=user.pk), payer)
+    return OpenCall(Account(Caller(surface=Surface.API, user_id=user.pk), payer))
 
 
 def settle(user: User, *, model: str = "gpt-4o-mini", error: str = "") -> None:
@@ -108,11 +109,11 @@ def test_a_receiver_that_fails_keeps_no_call_from_its_row(alice: User) -> None:
     def broken(**kwargs: Any) -> None:
         raise RuntimeError
 
-    call_settled.connect(broken)
+    calls_settled.connect(broken)
     try:
         settle(alice)
     finally:
-        call_settled.disconnect(broken)
+        calls_settled.disconnect(broken)
 
     assert alice.usage_records.count() == 1
 
@@ -189,10 +190,13 @@ def test_what_is_counted_quickly_is_what_the_package_would_count() -> None:
         seconds = Histogram("seconds", "x", ["kind"], registry=registry, buckets=SECONDS)
         add = adding(calls) if registry is ours else calls.inc
         observed = seconds.labels("a")
-        observe = observing(observed) if registry is ours else observed.observe
         for amount in amounts:
             add(amount)
-            observe(amount)
+        if registry is ours:
+            observing(observed)(amounts)
+        else:
+            for amount in amounts:
+                observed.observe(amount)
 
     def told(registry: CollectorRegistry) -> list[str]:
         lines = generate_latest(registry).decode().splitlines()

@@ -21,7 +21,8 @@ from credentials.audit import AuditEvent
 from providers import registry
 from providers.vocabulary import Usage
 from usage import price_lists
-from usage.ledger import Caller, OpenCall, Payer
+from usage.accounts import Account, Caller, Payer
+from usage.ledger import OpenCall
 from usage.models import PriceList, Status, Surface, UsageRecord, UsageSource
 from usage.prices import by_list, price_of
 from usage.windows import context_window
@@ -80,7 +81,7 @@ def price(name: str = "gpt-4o-mini") -> Any:
 
 def called(user: User, name: str) -> UsageRecord:
     payer = Payer(provider="openai", model=name, paid_by="user", is_simulated=False)
-    call = OpenCall(Caller(surface=Surface.API, user_id=user.pk), payer)
+    call = OpenCall(Account(Caller(surface=Surface.API, user_id=user.pk), payer))
     return call.settle(status=Status.OK, usage=M, usage_source=UsageSource.REPORTED)
 
 

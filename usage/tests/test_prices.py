@@ -12,7 +12,8 @@ from django.test import Client
 
 from credentials.tests.factories import UserFactory
 from providers.vocabulary import Usage
-from usage.ledger import Caller, OpenCall, Payer
+from usage.accounts import Account, Caller, Payer
+from usage.ledger import OpenCall
 from usage.models import PriceOverride, Status, Surface, UsageRecord, UsageSource
 from usage.prices import BATCH, price_of
 
@@ -200,7 +201,7 @@ def test_a_row_keeps_the_prices_of_its_tier_and_where_they_are_from() -> None:
 @pytest.fixture
 def unpriced(alice: User) -> UsageRecord:
     payer = Payer(provider=OPENAI, model="odd-model", paid_by="user", is_simulated=False)
-    call = OpenCall(Caller(surface=Surface.API, user_id=alice.pk), payer)
+    call = OpenCall(Account(Caller(surface=Surface.API, user_id=alice.pk), payer))
     return call.settle(status=Status.OK, usage=tokens(M), usage_source=UsageSource.REPORTED)
 
 

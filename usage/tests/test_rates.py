@@ -11,7 +11,7 @@ import pytest
 from credentials.limits import Buckets, LocalBuckets, RedisBuckets
 from credentials.tests.test_limits import REDIS, needs_redis
 from usage import rates
-from usage.rates import Hold, LimitReached, take
+from usage.rates import Hold, LimitReached, plan_of, take
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,7 @@ def allow(settings: Any, holder: str, **changed: int) -> None:
 
 
 def call(*, tokens: int = 0, user: object = "u", token: Any = None, key: Any = None) -> Hold:
-    return take(str(uuid.uuid4()), (user, token, key), tokens)
+    return take(str(uuid.uuid4()), plan_of((user, token, key)), tokens)
 
 
 def refused(**facts: Any) -> LimitReached:

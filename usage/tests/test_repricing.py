@@ -11,7 +11,8 @@ from django.core.management import CommandError, call_command
 from credentials.audit import AuditEvent
 from providers.vocabulary import Usage
 from usage import budgets
-from usage.ledger import Caller, OpenCall, Payer
+from usage.accounts import Account, Caller, Payer
+from usage.ledger import OpenCall
 from usage.models import Budget, PriceOverride, Status, Surface, UsageRecord, UsageSource
 from usage.repricing import book, changes
 from usage.summary import totals_of
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 
 def settled(user: User, model: str = "odd-model", provider: str = "openai") -> UsageRecord:
     payer = Payer(provider=provider, model=model, paid_by="user", is_simulated=False)
-    call = OpenCall(Caller(surface=Surface.API, user_id=user.pk), payer)
+    call = OpenCall(Account(Caller(surface=Surface.API, user_id=user.pk), payer))
     usage = Usage(input_tokens=1_000_000, output_tokens=1_000)
     return call.settle(status=Status.OK, usage=usage, usage_source=UsageSource.REPORTED)
 

@@ -13,8 +13,7 @@ from genai_prices.types import ModelPrice
 
 from providers import registry
 from providers.vocabulary import Usage
-from usage.price_lists import bundled
-from usage.prices import PRECISION, _by_tariff, most_that_it_costs
+from usage.prices import PRECISION, listed, most_that_it_costs
 from usage.tariffs import tariff
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -62,16 +61,19 @@ def test_prices_with_tiers_have_no_formula() -> None:
 
 def test_counts_that_contradict_each_other_are_left_to_the_package() -> None:
     usage = Usage(input_tokens=10, cache_read_tokens=20)
-    model = bundled().model("openai", "gpt-4o-mini")
-    assert model and _by_tariff(model, "", usage, NOW) is None
+    found = listed("openai", "gpt-4o-mini")
+    assert found and found.price(usage, NOW) is None
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-5", "claude-sonnet-4-5", "gemini-2.5-flash"])
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-mini", "gpt-5", "o3", "claude-haiku-4-5", "gemini-2.5-flash"]
+)
 def test_the_most_that_a_call_costs_is_the_same_by_the_formula(model: str) -> None:
     provider = registry.provider_for_model(model) or ""
     most = Usage(input_tokens=12_345, output_tokens=678)
 
-    quick = most_that_it_costs(provider, model, most, NOW, entered=())
+    found = listed(provider, model)
+    quick = found and found.most(most, NOW)
     assert quick == most_that_it_costs(provider, model, most, NOW)
     assert quick and quick > Decimal(0)
