@@ -30,7 +30,7 @@ from gateway.options import holding, read_options
 from gateway.rate_headers import rate_headers
 from gateway.relay import Order, Relay
 from gateway.routes import Route, model_asked_for, route, spoken
-from gateway.selection import Chosen, admitted, guest_of, in_database
+from gateway.selection import Chosen, admitted, guest_of, in_database, known_guest
 from gateway.translated import Translated
 from providers import registry
 from providers.errors import ProviderError
@@ -57,25 +57,22 @@ _STATUSES = {409: 403, 402: 429}
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Serves one HTTP request."""
-    with Exchange(scope, receive, send) as exchange:
-        await _handle(exchange)
-
-
-async def _handle(exchange: Exchange) -> None:
-    try:
-        if exchange.method == "GET":
-            await _show_models(exchange, model_asked_for(exchange.path))
-        else:
-            await _serve(exchange)
-    except ClientGone:
-        return
-    except _REFUSALS as error:
-        await _refuse(exchange, error)
-    except (OperationalError, InterfaceError) as error:
-        logger.error("The database can't be reached: %s", type(error).__name__)
-        if exchange.has_begun:
-            raise
-        await _refuse(exchange, DatabaseAway())
+    exchange = Exchange(scope, receive, send)
+    with exchange.patience:
+        try:
+            if exchange.method == "GET":
+                await _show_models(exchange, model_asked_for(exchange.path))
+            else:
+                await _serve(exchange)
+        except ClientGone:
+            return
+        except _REFUSALS as error:
+            await _refuse(exchange, error)
+        except (OperationalError, InterfaceError) as error:
+            logger.error("The database can't be reached: %s", type(error).__name__)
+            if exchange.has_begun:
+                raise
+            await _refuse(exchange, DatabaseAway())
 
 
 async def _show_models(exchange: Exchange, model: str) -> None:
@@ -95,7 +92,8 @@ async def _serve(exchange: Exchange) -> None:
     if exchange.query and any(name == "key" for name, _ in exchange.query):
         raise KeyInAddress
     where = route(exchange.method, exchange.path)
-    guest = await guest_of(access_token(exchange.headers))
+    token = access_token(exchange.headers)
+    guest = known_guest(token) or await guest_of(token)
     options = read_options(exchange.headers)
     asked = read_request(where, await exchange.body())
     payer = await in_database(holding, guest, options.credential) if options.credential else guest
@@ -124,7 +122,7 @@ def _order(exchange: Exchange, where: Route, asked: Asked, chosen: Chosen) -> Or
     if asked.model != chosen.model:
         asked = (naming_inside if where.model else naming)(asked, chosen.model)
         where = where.naming(chosen.model)
-    if where.does.reports_if_told and chosen.tells_usage:
+    if asked.stream and where.does.reports_if_told and chosen.tells_usage:
         asked = asking_for_usage(asked)
     return Order(
         dialect=where.dialect,

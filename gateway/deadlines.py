@@ -17,39 +17,14 @@ from typing import Self
 TICK_SECONDS = 0.05
 
 
-class Alarm:
-    """Within its `with`, rings once when `at` has come: a reading of `monotonic`, or None for
-    never. It may be set anew at any time."""
-
-    __slots__ = ("_clock", "_ring", "at")
-
-    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
-        self.at: float | None = monotonic() + seconds
-        self._ring = ring
-
-    def __enter__(self) -> Self:
-        self._clock = _clock()
-        self._clock.add(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._clock.alarms.discard(self)
-
-    def ring(self) -> None:
-        self.at = None
-        self._ring()
-
-
-class Deadline(Alarm):
+class Deadline:
     """As `asyncio.timeout`: when the time has come, or somebody rings, what is done within the
-    `with` is cancelled, and TimeoutError raised at its end."""
+    `with` is cancelled, and TimeoutError raised at its end.
 
-    __slots__ = ("_cancelling", "_task", "expired")
+    `at` is a reading of `monotonic`, or None for never. It may be set anew at any time.
+    """
+
+    __slots__ = ("_cancelling", "_clock", "_task", "at", "expired")
 
     def __init__(self, seconds: float | None) -> None:
         self.at = None if seconds is None else monotonic() + seconds
@@ -59,7 +34,14 @@ class Deadline(Alarm):
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        return super().__enter__()
+        clock = _here.clock
+        if clock is None or clock.loop is not asyncio.get_running_loop():
+            clock = _here.clock = _Clock(asyncio.get_running_loop())
+        self._clock = clock
+        clock.alarms.add(self)
+        if not clock.runs:
+            clock.start()
+        return self
 
     def __exit__(
         self,
@@ -128,21 +110,19 @@ class _Clock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.alarms: set[Alarm] = set()
-        self._runs = False
+        self.alarms: set[Deadline] = set()
+        self.runs = False
 
-    def add(self, alarm: Alarm) -> None:
-        self.alarms.add(alarm)
-        if not self._runs:
-            self._runs = True
-            self.loop.call_later(TICK_SECONDS, self._tick)
+    def start(self) -> None:
+        self.runs = True
+        self.loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
         now = monotonic()
         for alarm in [one for one in self.alarms if one.at is not None and one.at <= now]:
             alarm.ring()
-        self._runs = bool(self.alarms)
-        if self._runs:
+        self.runs = bool(self.alarms)
+        if self.runs:
             self.loop.call_later(TICK_SECONDS, self._tick)
 
 
@@ -153,11 +133,3 @@ class _Here(threading.local):
 
 
 _here = _Here()
-
-
-def _clock() -> _Clock:
-    loop = asyncio.get_running_loop()
-    clock = _here.clock
-    if clock is None or clock.loop is not loop:
-        clock = _here.clock = _Clock(loop)
-    return clock

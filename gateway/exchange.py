@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from functools import lru_cache
 from time import monotonic, perf_counter
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from gateway.deadlines import Patience
@@ -26,7 +26,8 @@ STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
 class Exchange:
-    """A request and the response to it, for use within its `with`. Header names are in lower case.
+    """A request and the response to it, for use within the `with` of its `patience`. Header names
+    are in lower case, as ASGI has them.
 
     Writing waits until the client has taken what was written before: that is the back-pressure
     which a relay hands on to the provider.
@@ -37,8 +38,7 @@ class Exchange:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in scope["headers"]
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         self.keeps: Callable[[list[tuple[str, str]], bytes], Awaitable[None]] | None = None
         self.patience = Patience()
@@ -47,13 +47,6 @@ class Exchange:
         self._waited = 0.0
         query = scope.get("query_string")
         self.query = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
-
-    def __enter__(self) -> Self:
-        self.patience.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.patience.__exit__(*error)
 
     def seconds(self) -> float:
         """How long this has taken until now, without the wait for the client's own body."""

@@ -12,7 +12,7 @@ ai.google.dev. `Usage` counts cached tokens as input and reasoning as output; se
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from providers.vocabulary import JSON, Usage, tier_of
@@ -51,7 +51,8 @@ Reader = Callable[[Reading, JSON], None]
 
 
 def read_openai(reading: Reading, event: JSON) -> None:
-    reading.model = _word(event.get("model")) or reading.model
+    if model := event.get("model"):
+        reading.model = _word(model) or reading.model
     for choice in event.get("choices") or ():
         said = choice.get("delta") or choice.get("message") or {}
         for name in ("content", "reasoning_content", "reasoning", "refusal"):
@@ -61,26 +62,31 @@ def read_openai(reading: Reading, event: JSON) -> None:
             function = call.get("function") or {}
             reading.characters += _length(function.get("name"))
             reading.characters += _length(function.get("arguments"))
-        reading.ended = reading.ended or bool(choice.get("finish_reason"))
+        if choice.get("finish_reason"):
+            reading.ended = True
     if counts := event.get("usage"):
         reading.usage = _openai_usage(counts, event.get("service_tier"))
 
 
+_OPENAI_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_OPENAI_CACHED = ("cached_tokens", "cache_write_tokens")
+
+
 def _openai_usage(counts: JSON, tier: object) -> Usage:
     """Some servers leave thinking out of the completion but not out of the total."""
-    prompt, completion, total = _counts(
-        counts, "prompt_tokens", "completion_tokens", "total_tokens"
-    )
+    prompt, completion, total = _counts(counts, _OPENAI_COUNTS)
     hidden = max(0, total - prompt - completion)
-    details = counts.get("prompt_tokens_details") or {}
-    cached, written = _counts(details, "cached_tokens", "cache_write_tokens")
-    thinking = counts.get("completion_tokens_details") or {}
+    cached = written = thought = 0
+    if details := counts.get("prompt_tokens_details"):
+        cached, written = _counts(details, _OPENAI_CACHED)
+    if thinking := counts.get("completion_tokens_details"):
+        thought = _count(thinking, "reasoning_tokens")
     return Usage(
         input_tokens=prompt,
         output_tokens=completion + hidden,
         cache_read_tokens=cached,
         cache_write_tokens=written,
-        reasoning_tokens=max(_count(thinking, "reasoning_tokens"), hidden),
+        reasoning_tokens=max(thought, hidden),
         service_tier=tier_of(tier) if tier else "",
     )
 
@@ -208,9 +214,12 @@ def _count(counts: JSON, name: str, otherwise: int = 0) -> int:
     return min(max(value, 0), _MOST_TOKENS) if type(value) is int else otherwise
 
 
-def _counts(counts: JSON, *names: str) -> list[int]:
-    found = [counts.get(name) for name in names]
-    return [min(max(one, 0), _MOST_TOKENS) if type(one) is int else 0 for one in found]
+def _counts(counts: JSON, names: Sequence[str]) -> list[int]:
+    found = []
+    for name in names:
+        value = counts.get(name)
+        found.append(min(max(value, 0), _MOST_TOKENS) if type(value) is int else 0)
+    return found
 
 
 def _length(value: object) -> int:

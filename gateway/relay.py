@@ -29,7 +29,7 @@ from gateway.readers import Reading
 from gateway.receipts import receipt_headers
 from gateway.routes import Operation
 from gateway.taps import StreamTap, read_whole
-from gateway.upstream import Upstream, chunks, upstream, whole
+from gateway.upstream import Upstream, chunks, held_upstream, upstream, whole
 from providers.dial import Refused
 from providers.errors import (
     BadAnswer,
@@ -151,6 +151,8 @@ class Relay:
         the key) hangs on ours.
         """
         try:
+            if held := held_upstream():
+                return await self._receive(held)
             async with upstream() as shared:
                 return await self._receive(shared)
         except _TROUBLE as error:

@@ -187,6 +187,11 @@ def upstream() -> Scope[Upstream]:
     return _upstreams.scope()
 
 
+def held_upstream() -> Upstream | None:
+    """The same where a server holds it for all of its requests, else None."""
+    return _upstreams.held()
+
+
 _upstreams = PerLoop(Upstream, Upstream.close)
 
 
