@@ -20,21 +20,15 @@ PATIENCE = 20.0
 
 
 @contextmanager
-def serve(app: Callable[..., Any]) -> Iterator[str]:
-    """The URL of `app`, without a slash at the end. The listening socket queues requests until
-    the server's loop runs, so there is nothing to wait for."""
+def serve(app: Callable[..., Any], **options: Any) -> Iterator[str]:
+    """The URL of `app`, without a slash at the end; `options` are uvicorn's. The listening socket
+    queues requests until the server's loop runs, so there is nothing to wait for."""
+    usual = {"log_config": None, "access_log": False, "lifespan": "on"}
+    config = uvicorn.Config(
+        app, http=BoundedHttp, ws="none", timeout_graceful_shutdown=2, **{**usual, **options}
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=BoundedHttp,
-                log_config=None,
-                access_log=False,
-                ws="none",
-                lifespan="on",
-                timeout_graceful_shutdown=2,
-            )
-        )
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), name="live-server")
         thread.start()
         try:
