@@ -87,7 +87,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_headers += len(name) + len(value)
         if self._in_headers > MAX_HEAD_BYTES:  # all of it may have come in one read
             raise HeadTooLarge
-        super().on_header(name, value)
+        # What uvicorn does, but not in a call of its own: there are dozens for each request.
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._end()
