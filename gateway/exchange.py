@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
-from functools import lru_cache
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -22,6 +21,7 @@ T = TypeVar("T")
 IDLE_SECONDS = 30.0  # between two pieces of a body
 BODY_SECONDS = 300.0  # for all of it
 _AT_LEAST_SECONDS = 0.05
+_CONTROLS = bytes([*range(32), 127])
 STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
@@ -35,6 +35,7 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
+        self._takes_one_message = "byom.response" in (scope.get("extensions") or ())
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = {
@@ -120,17 +121,7 @@ class Exchange:
         self.patience.ring()
 
     async def start(self, status: int, headers: Headers) -> None:
-        self.has_begun = True
-        raw = [
-            (
-                _header_name(name),
-                # Some values are a client's or a provider's words: a line break would begin a new
-                # header.
-                (value if value.isascii() and value.isprintable() else _plain(value)).encode(),
-            )
-            for name, value in headers
-        ]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        await self._begin(status, headers)
 
     async def write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -144,17 +135,45 @@ class Exchange:
         told = [*headers, ("content-length", str(len(body)))]
         if self.keeps and status == 200:
             await self.keeps(told, body)
-        await self.start(status, told)
-        await self.end(body)
+        await self._begin(status, told, body, more=False)
+
+    async def _begin(
+        self, status: int, headers: Headers, body: bytes = b"", more: bool = True
+    ) -> None:
+        """In one message where the server knows that (`byom.one_message`)."""
+        self.has_begun = True
+        lines = _lines(headers)
+        if self._takes_one_message:
+            await self._send(
+                {
+                    "type": "byom.response",
+                    "status": status,
+                    "lines": lines,
+                    "body": body,
+                    "more_body": more,
+                }
+            )
+            return
+        pairs = [line.split(b": ", 1) for line in lines.splitlines()]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        if not more:
+            await self.end(body)
 
 
 def _too_large() -> BodyTooLarge:
     return BodyTooLarge(limit=str(MAX_BODY_BYTES // 2**20))
 
 
-@lru_cache(1024)
-def _header_name(name: str) -> bytes:
-    return name.encode("latin-1")
+def _lines(headers: Headers) -> bytes:
+    """The headers as they are written, each with its line end. Some values are a client's or a
+    provider's words: a line break would begin a new header."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    if text.isascii():
+        raw = text.encode()
+        if len(raw) - len(raw.translate(None, _CONTROLS)) == 2 * len(lines):  # ours, and no other
+            return raw
+    return "".join([f"{_plain(line[:-2])}\r\n" for line in lines]).encode()
 
 
 def _plain(value: str) -> str:
