@@ -81,7 +81,6 @@ class BoundedHttp(HttpToolsProtocol):
         if not self._in_head:
             self._begin()
         super().on_message_begin()
-        self.scope["extensions"] = {RESPONSE: {}}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._in_headers += len(name) + len(value)
@@ -95,7 +94,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end()
+        extension: dict[object, object] = {}
+        self.scope["extensions"] = {RESPONSE: extension}
         super().on_headers_complete()
+        if isinstance(self.cycle, Cycle):
+            extension["write"] = self.cycle.write
 
     def _begin(self) -> None:
         self._in_head = True

@@ -12,6 +12,11 @@ and the first `http.response.body`:
 - `more_body`: bool. If not, `lines` has the content-length; if so there is none, the body is sent
   in chunks, and the rest follows in `http.response.body`.
 
+`scope["extensions"]["byom.response"]["write"]` takes a further piece of a body that is sent in
+chunks, as bytes, and writes it before it returns. It says False if it has not: where the client has
+to take what was written before, has left, or nothing has begun. Then the piece goes into a message,
+as usual, which waits.
+
 What is written is what uvicorn would write, without a look at each header: that cost as much as
 reading the request.
 """
@@ -34,6 +39,14 @@ class Cycle(RequestResponseCycle):
 
     def send(self, message: Any) -> Coroutine[Any, Any, None]:
         return self._respond(message) if message["type"] == RESPONSE else _send(self, message)
+
+    def write(self, data: bytes) -> bool:
+        """A further piece of a body in chunks: see the module."""
+        is_open = self.chunked_encoding and not (self.response_complete or self.disconnected)
+        if not is_open or self.flow.write_paused or not data:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
 
     async def _respond(self, message: dict[str, Any]) -> None:
         if self.flow.write_paused and not self.disconnected:

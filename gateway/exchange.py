@@ -35,7 +35,9 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        self._takes_one_message = "byom.response" in (scope.get("extensions") or ())
+        extension = (scope.get("extensions") or {}).get("byom.response")
+        self._takes_one_message = extension is not None
+        self.write_at_once: Callable[[bytes], bool] = (extension or {}).get("write", _not_now)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = {
@@ -123,6 +125,8 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         await self._begin(status, headers)
 
+    # `write_at_once(data)`: False where that has to wait, or can't be done; then `write` it.
+
     async def write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -158,6 +162,10 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
         if not more:
             await self.end(body)
+
+
+def _not_now(data: bytes) -> bool:
+    return False
 
 
 def _too_large() -> BodyTooLarge:

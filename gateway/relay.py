@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -29,7 +29,7 @@ from gateway.readers import Reading
 from gateway.receipts import receipt_headers
 from gateway.routes import Operation
 from gateway.taps import StreamTap, read_whole
-from gateway.upstream import Upstream, chunks, held_upstream, upstream, whole
+from gateway.upstream import Pieces, Upstream, held_upstream, upstream, whole
 from providers.dial import Refused
 from providers.errors import (
     BadAnswer,
@@ -113,7 +113,7 @@ class Relay:
 
     def __init__(self, exchange: Exchange, order: Order, call: OpenCall) -> None:
         self.exchange, self.order, self.call = exchange, order, call
-        self.begun = False
+        self.begun = self.has_text = False
         self.request_id = ""
         self.provider_seconds = 0.0
         self.tap: StreamTap | None = None
@@ -190,24 +190,23 @@ class Relay:
         tap = self.tap = StreamTap(
             order.does.read, order.key, order.asked.hides_usage, self.reading
         )
-        pieces = chunks(response)
+        pieces = Pieces(response)
         await self._pass_pieces(tap, pieces)
         # A closed stream is read to the end of its connection, which can be used again then, though
         # not for long.
         with suppress(TimeoutError), Deadline(_LINGER_SECONDS):
             await self._pass_pieces(tap, pieces, lingers=True)
 
-    async def _pass_pieces(
-        self, tap: StreamTap, pieces: AsyncIterator[bytes], *, lingers: bool = False
-    ) -> None:
+    async def _pass_pieces(self, tap: StreamTap, pieces: Pieces, *, lingers: bool = False) -> None:
         """Until the stream is closed, or if it `lingers`, has ended."""
-        call, reading, write = self.call, self.reading, self.exchange.write
-        async for chunk in pieces:
+        exchange, reading = self.exchange, self.reading
+        while chunk := await pieces.read():
             passing = tap.feed(chunk)
-            if reading.characters:
-                call.first_token()
-            if passing:
-                await write(passing)
+            if reading.characters and not self.has_text:
+                self.has_text = True
+                self.call.first_token()
+            if passing and not exchange.write_at_once(passing):
+                await exchange.write(passing)
             if reading.closed and not lingers:
                 return
 

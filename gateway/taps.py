@@ -74,7 +74,7 @@ class StreamTap:
     def feed(self, chunk: bytes) -> bytes:
         """The bytes to pass on now; a line that is not complete waits for its end. Raises
         UnreadableAnswer where too much would have to wait."""
-        if self._is_like_the_last(chunk):
+        if self._shape is not None and self._is_like_the_last(chunk, *self._shape):
             return chunk
         if b"\n" not in chunk:
             self._begun += chunk
@@ -96,12 +96,20 @@ class StreamTap:
         if len(self._held) > MOST_LINE_BYTES:
             raise UnreadableAnswer("too much comes after the end of the stream")
 
-    def _is_like_the_last(self, chunk: bytes) -> bool:
-        """Whether a chunk is one event, and like the last one in all but its text."""
-        if self._shape is None or self._begun or self._skips_blank or chunk[-2:] != b"\n\n":
+    def _is_like_the_last(self, chunk: bytes, before: bytes, after: bytes) -> bool:
+        """Whether a chunk is one event, and like the last one in all but its text, which is noted
+        then. Most chunks of most streams are, and to compare them takes a tenth of what reading
+        them does."""
+        if self._begun or self._skips_blank or self.reading.closed:
             return False
-        line = chunk[:-2]
-        return b"\n" not in line and self._has_shape(line, *self._shape)
+        start, end = len(before), len(chunk) - len(after) - 2
+        if start > end or not (chunk.startswith(before) and chunk.endswith(b"\n\n")):
+            return False
+        text = chunk[start:end]
+        if b'"' in text or b"\\" in text or b"\n" in text or chunk[end:-2] != after:
+            return False
+        self.reading.characters += _letters(text)
+        return True
 
     def rest(self) -> bytes:
         """What is left when the stream has ended: what was held back, and a line without end."""
@@ -123,10 +131,8 @@ class StreamTap:
 
     def _data(self, line: bytes) -> bytes:
         """The line as it should pass; empty if it should not."""
-        if self._shape is not None and self._has_shape(line, *self._shape):
-            return line
         payload = line[len(b"data:") :].strip()
-        if holds_too_much(payload, MOST_ANSWERED):
+        if len(payload) > ALWAYS_READ and holds_too_much(payload, MOST_ANSWERED):
             return line
         if payload == b"[DONE]":
             self.reading.ended = self.reading.closed = True
@@ -144,18 +150,9 @@ class StreamTap:
             return redact(line.decode("utf-8", "replace"), self.secret).encode()
         return b"" if self.hides_usage and _is_usage_only(event) else line
 
-    def _has_shape(self, line: bytes, before: bytes, after: bytes) -> bool:
-        """Whether a line is like the last one in all but its text, which is noted then. Most lines
-        of most streams are, and to compare them takes a tenth of what reading them does."""
-        if len(line) < len(before) + len(after):
-            return False
-        if not (line.startswith(before) and line.endswith(after)):
-            return False
-        text = line[len(before) : len(line) - len(after)]
-        if b'"' in text or b"\\" in text:
-            return False
-        self.reading.characters += len(text.decode("utf-8", "replace"))
-        return True
+
+def _letters(text: bytes) -> int:
+    return len(text) if text.isascii() else len(text.decode("utf-8", "replace"))
 
 
 _TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]+)"')
@@ -165,7 +162,7 @@ def _shape_of(line: bytes, characters: int) -> tuple[bytes, bytes] | None:
     """What stands before and after the text of a line, where the text is all that was counted in
     it and stands there once."""
     found = list(_TEXT.finditer(line))
-    if len(found) != 1 or len(found[0][1].decode("utf-8", "replace")) != characters:
+    if len(found) != 1 or _letters(found[0][1]) != characters:
         return None
     start, end = found[0].span(1)
     return line[:start], line[end:]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from time import monotonic
@@ -63,7 +63,7 @@ class Upstream:
         seconds: float,
         trusted: bool,
     ) -> aiohttp.ClientResponse:
-        """The answer's head; read the rest with `chunks` or `whole`, then `release` or `close` it.
+        """The answer's head; read the rest with `Pieces` or `whole`, then `release` or `close` it.
         `seconds` bound each wait for bytes.
 
         Raises aiohttp.ClientError, TimeoutError, UnreadableAnswer and, where the guard does not
@@ -170,16 +170,20 @@ async def whole(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """An answer as it comes; no more is read ahead than a buffer holds. Raises as
-    `Upstream.post` does."""
-    left = MAX_STREAM_BYTES
-    read = response.content.readany
-    while chunk := await read():
-        left -= len(chunk)
-        if left < 0:
+class Pieces:
+    """An answer as it comes; no more is read ahead than a buffer holds."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._read, self._left = response.content.readany, MAX_STREAM_BYTES
+
+    async def read(self) -> bytes:
+        """What has come since the last time, or comes next; empty at the end. Raises as
+        `Upstream.post` does."""
+        piece = await self._read()
+        self._left -= len(piece)
+        if self._left < 0:
             raise UnreadableAnswer("the answer is too large")
-        yield chunk
+        return piece
 
 
 def upstream() -> Scope[Upstream]:

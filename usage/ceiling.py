@@ -72,8 +72,9 @@ def _input(body: Any) -> tuple[int, bool]:
             tokens += -(-size // BYTES_PER_TOKEN)
         elif isinstance(value, dict):
             tokens += TOKENS_PER_ENTRY
-            for_an_hour = for_an_hour or value.get("ttl") == "1h"
-            if _is_file(value):
+            if "ttl" in value and value["ttl"] == "1h":
+                for_an_hour = True
+            if ("url" in value or "data" in value) and _is_file(value):
                 tokens += TOKENS_PER_IMAGE
                 continue
             todo += value.values()

@@ -41,10 +41,19 @@ def read(connection: socket.socket) -> bytes:
     return re.sub(rb"date: [^\r]+ GMT\r\n", b"date: now\r\n", got)
 
 
+def never(data: bytes) -> bool:
+    return False
+
+
 async def respond(
-    send: Send, status: int = 200, pieces: tuple[bytes, ...] = (b"Hello",), *, one: bool = True
+    send: Send,
+    status: int = 200,
+    pieces: tuple[bytes, ...] = (b"Hello",),
+    *,
+    one: bool = True,
+    write: Callable[[bytes], bool] = never,
 ) -> None:
-    """More than one piece go out in chunks."""
+    """More than one piece go out in chunks, those between first and last by `write` if it can."""
     first, *rest = pieces
     more = bool(rest)
     headers = [*HEADERS] if more else [*HEADERS, (b"content-length", b"%d" % len(first))]
@@ -57,7 +66,8 @@ async def respond(
         await send({"type": "http.response.start", "headers": headers, **start})
         await send({"type": "http.response.body", **body})
     for left, piece in reversed(list(enumerate(reversed(rest)))):
-        await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+        if not (left and write(piece)):
+            await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
 
 
 ANSWERS: list[tuple[int, tuple[bytes, ...]]] = [
@@ -92,14 +102,17 @@ def http_only(app: App) -> App:
     ids=["", "own", "closing"],
 )
 def both_ways(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A server with headers of its own that gives ANSWERS: /one/0, /two/0, and so on."""
+    """A server with headers of its own that gives ANSWERS: /one/0, /two/0, /write/0, and so on."""
 
     @http_only
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert "byom.response" in scope["extensions"]
+        write = scope["extensions"]["byom.response"]["write"]
         _, way, number = scope["path"].split("/")
         await receive()
-        await respond(send, *ANSWERS[int(number)], one=way == "one")
+        assert not write(b"before it has begun")
+        pieces = write if way == "write" else never
+        await respond(send, *ANSWERS[int(number)], one=way != "two", write=pieces)
+        assert not write(b"after its end")
 
     with serve(app, headers=request.param) as url:
         yield url
@@ -110,9 +123,11 @@ def both_ways(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_what_is_written_is_what_uvicorn_would_write(
     both_ways: str, asked: str, number: int
 ) -> None:
-    ways = (ASKED[asked].replace(b"/a%20b", b"/%b/%d" % (way, number)) for way in (b"one", b"two"))
-    one, two = (read(connect(both_ways, way)) for way in ways)
-    assert one == two and b"x-own: a: b\r\n" in one
+    usual, *others = (
+        read(connect(both_ways, ASKED[asked].replace(b"/a%20b", b"/%b/%d" % (way, number))))
+        for way in (b"two", b"one", b"write")
+    )
+    assert others == [usual, usual] and b"x-own: a: b\r\n" in usual
 
 
 def test_a_connection_serves_one_request_after_another() -> None:
@@ -177,6 +192,32 @@ def test_no_answer_is_written_before_the_client_takes_the_one_before() -> None:
         assert ended.acquire(timeout=PATIENCE) and not ended.acquire(timeout=0.1)
         assert read(connection).count(b"x") >= 2 * len(large)
         assert ended.acquire(timeout=PATIENCE)
+
+
+def test_no_more_is_written_at_once_than_the_client_takes() -> None:
+    piece, most = b"x" * 2**20, 64
+    ended = threading.Event()
+
+    @http_only
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        write, at_once = scope["extensions"]["byom.response"]["write"], 0
+        await send(
+            {"type": "byom.response", "status": 200, "lines": b"", "body": b"", "more_body": True}
+        )
+        for _ in range(most):
+            if write(piece):
+                at_once += 1
+            else:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"%d" % at_once})
+        ended.set()
+
+    with serve(app) as url:
+        connection = connect(url, request(b"GET", CLOSE))
+        assert not ended.wait(0.2)
+        answer = read(connection)
+    assert answer.count(b"x") == most * len(piece)
+    assert 0 < int(answer.rsplit(b"\r\n", 4)[-4]) < most
 
 
 @pytest.mark.parametrize(

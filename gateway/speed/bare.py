@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from gateway.upstream import Upstream, chunks
+from gateway.upstream import Pieces, Upstream
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -48,7 +48,8 @@ class BareRelay:
             if name in response.headers
         ]
         await send({"type": "http.response.start", "status": response.status, "headers": kept})
-        async for chunk in chunks(response):
+        pieces = Pieces(response)
+        while chunk := await pieces.read():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
