@@ -97,18 +97,18 @@ class StreamTap:
             raise UnreadableAnswer("too much comes after the end of the stream")
 
     def _is_like_the_last(self, chunk: bytes, before: bytes, after: bytes) -> bool:
-        """Whether a chunk is one event, and like the last one in all but its text, which is noted
-        then. Most chunks of most streams are, and to compare them takes a tenth of what reading
-        them does."""
-        if self._begun or self._skips_blank or self.reading.closed:
+        """Whether a chunk is one event or some, each like the last one in all but its text, which
+        is noted then. Most chunks of most streams are, and to compare them takes a tenth of what
+        reading them does."""
+        if self._begun or self._skips_blank or self.reading.closed or chunk[-2:] != b"\n\n":
             return False
-        start, end = len(before), len(chunk) - len(after) - 2
-        if start > end or not (chunk.startswith(before) and chunk.endswith(b"\n\n")):
-            return False
-        text = chunk[start:end]
-        if b'"' in text or b"\\" in text or b"\n" in text or chunk[end:-2] != after:
-            return False
-        self.reading.characters += _letters(text)
+        letters = 0
+        for line in chunk[:-2].split(b"\n\n"):
+            text = _text_between(line, before, after)
+            if text is None:
+                return False
+            letters += len(text) if text.isascii() else len(text.decode("utf-8", "replace"))
+        self.reading.characters += letters
         return True
 
     def rest(self) -> bytes:
@@ -131,6 +131,9 @@ class StreamTap:
 
     def _data(self, line: bytes) -> bytes:
         """The line as it should pass; empty if it should not."""
+        if self._shape is not None and (text := _text_between(line, *self._shape)) is not None:
+            self.reading.characters += len(text.decode("utf-8", "replace"))
+            return line
         payload = line[len(b"data:") :].strip()
         if len(payload) > ALWAYS_READ and holds_too_much(payload, MOST_ANSWERED):
             return line
@@ -151,8 +154,13 @@ class StreamTap:
         return b"" if self.hides_usage and _is_usage_only(event) else line
 
 
-def _letters(text: bytes) -> int:
-    return len(text) if text.isascii() else len(text.decode("utf-8", "replace"))
+def _text_between(line: bytes, before: bytes, after: bytes) -> bytes | None:
+    """A text in JSON that needs no reading; None if there is more, or less, between the two."""
+    start, end = len(before), len(line) - len(after)
+    if start > end or not (line.startswith(before) and line.endswith(after)):
+        return None
+    text = line[start:end]
+    return None if b'"' in text or b"\\" in text or b"\n" in text else text
 
 
 _TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]+)"')
@@ -162,7 +170,7 @@ def _shape_of(line: bytes, characters: int) -> tuple[bytes, bytes] | None:
     """What stands before and after the text of a line, where the text is all that was counted in
     it and stands there once."""
     found = list(_TEXT.finditer(line))
-    if len(found) != 1 or _letters(found[0][1]) != characters:
+    if len(found) != 1 or len(found[0][1].decode("utf-8", "replace")) != characters:
         return None
     start, end = found[0].span(1)
     return line[:start], line[end:]

@@ -67,6 +67,9 @@ class LedgerLine:
             if part is None:
                 return True
             self._answer = part
+        # A server that goes away says so, and hangs up. uvloop tells of both only once: the second
+        # read finds the end, which nobody would tell of any more.
+        self._libpq.consume_input()
         return False
 
     def due(self) -> list[uuid.UUID]:

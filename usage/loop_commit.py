@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MOST = 256  # rows of one transaction
 RETRY_SECONDS = 5.0  # from one try to connect to the next
+ANSWER_SECONDS = 30.0  # longer than any wait for a lock: the connection is taken for dead then
 
 
 class Row(Protocol):
@@ -58,6 +59,7 @@ class LoopCommit(Generic[R]):
         self._line: LedgerLine | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._tried = -RETRY_SECONDS
+        self._late: asyncio.TimerHandle | None = None
         self._all_done = asyncio.Event()
 
     def can_write(self) -> bool:
@@ -103,6 +105,7 @@ class LoopCommit(Generic[R]):
         self._sent, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
             assert self._line is not None
+            self._late = self._loop.call_later(ANSWER_SECONDS, self._fail, TimeoutError())
             self._line.send(*one_trip([row.made for row in self._sent]))
             self._flush(self._line)
         except Exception as error:  # whatever it is, somebody waits for these rows
@@ -130,6 +133,7 @@ class LoopCommit(Generic[R]):
         except Exception as error:
             self._fail(error)
             return
+        self._waits_no_more()
         rows, self._sent = self._sent, []
         note_written([row.made for row in rows])
         if self._waiting:
@@ -141,6 +145,7 @@ class LoopCommit(Generic[R]):
         """All goes back; should rows be at fault, the thread finds out which. The connection is
         made anew, as nobody knows what state it is in."""
         logger.warning("Ledger rows are handed to the thread: %s", type(error).__name__)
+        self._waits_no_more()
         rows = [*self._sent, *self._waiting]
         self._sent, self._waiting = [], []
         self._tried = -RETRY_SECONDS if rows else monotonic()
@@ -148,6 +153,11 @@ class LoopCommit(Generic[R]):
             self._loop.run_in_executor(None, self._drop().close)
         self._handed_back(rows)
         self._all_done.set()
+
+    def _waits_no_more(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def _drop(self) -> LedgerLine:
         line, self._line = self._line, None

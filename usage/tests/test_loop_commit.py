@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from credentials.tests.factories import CredentialFactory
@@ -20,6 +22,7 @@ from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
 from usage.ledger_line import LedgerLine
 from usage.models import Budget, Status, UsageRecord, UsageSource
+from usage.posting import STATEMENTS
 from usage.price_models import read_overrides
 from usage.tests.test_budgets import MOST, MOST_NANO, opened
 
@@ -225,3 +228,37 @@ def test_a_failed_call_is_told_to_its_key_by_the_thread(alice: User, commits: Gr
     asyncio.run(serve())
     key.refresh_from_db()
     assert key.quarantined_at
+
+
+def test_a_farewell_and_the_end_are_found_in_one_read() -> None:
+    """uvloop tells of both only once."""
+    line = LedgerLine()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE usage_usagerecord IN SHARE MODE")  # so that it takes its time
+        line.send(STATEMENTS[0], [timezone.now().isoformat(), "[]"])
+        assert line.has_sent_all() and not line.read()
+        cursor.execute("SELECT pg_terminate_backend(%s)", [line._libpq.backend_pid])
+        poll = select.poll()
+        poll.register(line.socket, select.POLLIN | select.POLLRDHUP)
+        while not poll.poll(10_000)[0][1] & select.POLLRDHUP:
+            pass
+        with pytest.raises(psycopg.Error):
+            line.read()
+    line.close()
+
+
+def test_a_connection_that_never_answers_is_given_up(
+    alice: User, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a network loses the server. The thread writes what may not have been written."""
+    monkeypatch.setattr(loop_commit, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(LedgerLine, "read", lambda line: False)
+    calls = [known(opened(alice)) for _ in range(2)]
+
+    async def serve() -> list[Any]:
+        async with commits.on_this_loop():
+            return await asyncio.gather(*(commits.put(closed(call)) for call in calls))
+
+    rows = asyncio.run(serve())
+    assert [row.id for row in rows] == [call.id for call in calls]
+    assert UsageRecord.objects.count() == 2
