@@ -30,7 +30,8 @@ class Exchange:
     are in lower case, as ASGI has them.
 
     Writing waits until the client has taken what was written before: that is the back-pressure
-    which a relay hands on to the provider.
+    which a relay hands on to the provider. `write_at_once` doesn't wait, and takes less: False says
+    that it has written nothing, and that it is for `write`.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,8 +125,6 @@ class Exchange:
 
     async def start(self, status: int, headers: Headers) -> None:
         await self._begin(status, headers)
-
-    # `write_at_once(data)`: False where that has to wait, or can't be done; then `write` it.
 
     async def write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
