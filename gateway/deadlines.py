@@ -21,22 +21,25 @@ class Deadline:
     """As `asyncio.timeout`: when the time has come, or somebody rings, what is done within the
     `with` is cancelled, and TimeoutError raised at its end.
 
-    `at` is a reading of `monotonic`, or None for never. It may be set anew at any time.
+    `at` is a reading of `monotonic`, or None for never. It may be set anew at any time. `loop` is
+    the running loop, from the start of the `with` on.
     """
 
-    __slots__ = ("_cancelling", "_clock", "_task", "at", "expired")
+    __slots__ = ("_cancelling", "_clock", "_task", "at", "expired", "loop")
 
     def __init__(self, seconds: float | None) -> None:
         self.at = None if seconds is None else monotonic() + seconds
         self.expired = False
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        # Asked for once: in Python 3.11 it takes a system call, and what runs after one runs cold.
+        self.loop = loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
         clock = _here.clock
-        if clock is None or clock.loop is not asyncio.get_running_loop():
-            clock = _here.clock = _Clock(asyncio.get_running_loop())
+        if clock is None or clock.loop is not loop:
+            clock = _here.clock = _Clock(loop)
         self._clock = clock
         clock.alarms.add(self)
         if not clock.runs:

@@ -151,7 +151,7 @@ class Relay:
         the key) hangs on ours.
         """
         try:
-            if held := held_upstream():
+            if held := held_upstream(self.exchange.patience.loop):
                 return await self._receive(held)
             async with upstream() as shared:
                 return await self._receive(shared)
@@ -289,7 +289,7 @@ class Relay:
             request_id=self.request_id,
             is_free=self.order.does.is_free,
         )
-        return await group_commit().put(self.call.close(outcome))
+        return await group_commit().put(self.call.close(outcome), self.exchange.patience.loop)
 
     def _limits(self, theirs: Pairs) -> Pairs:
         """Our own rate limits, where the provider has said nothing of its own."""

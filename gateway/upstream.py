@@ -8,6 +8,7 @@ and what a person may have named is dialled only where `providers.guard` lets it
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from collections.abc import Mapping
@@ -191,9 +192,9 @@ def upstream() -> Scope[Upstream]:
     return _upstreams.scope()
 
 
-def held_upstream() -> Upstream | None:
-    """The same where a server holds it for all of its requests, else None."""
-    return _upstreams.held()
+def held_upstream(loop: asyncio.AbstractEventLoop) -> Upstream | None:
+    """That loop's, where a server holds it for all of its requests, else None."""
+    return _upstreams.held(loop)
 
 
 _upstreams = PerLoop(Upstream, Upstream.close)

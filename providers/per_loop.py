@@ -38,10 +38,10 @@ class PerLoop(Generic[T]):
         cost next to nothing."""
         return Scope(self)
 
-    def held(self) -> T | None:
-        """The running loop's, without a scope of one's own: for who knows that nobody who holds it
-        leaves sooner than they. None where nobody does."""
-        shared = self._shared.get(asyncio.get_running_loop())
+    def held(self, loop: asyncio.AbstractEventLoop) -> T | None:
+        """The loop's, without a scope of one's own: for who knows that nobody who holds it leaves
+        sooner than they. None where nobody does."""
+        shared = self._shared.get(loop)
         return None if shared is None else shared.value
 
     def enter(self, loop: asyncio.AbstractEventLoop) -> _Shared[T]:

@@ -56,10 +56,12 @@ class GroupCommit:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def put(self, entry: Closed) -> asyncio.Future[UsageRecord]:
+    def put(
+        self, entry: Closed, loop: asyncio.AbstractEventLoop | None = None
+    ) -> asyncio.Future[UsageRecord]:
         """The call's row, once it is durable; it is written too if nobody waits any more. The
-        future raises what the database raises."""
-        loop = asyncio.get_running_loop()
+        future raises what the database raises. `loop` is the running one, for who knows it."""
+        loop = loop or asyncio.get_running_loop()
         waiting = Waiting(entry, loop.create_future())
         try:
             make_ahead(entry)
