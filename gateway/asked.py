@@ -10,7 +10,7 @@ from typing import Any
 from gateway.errors import BadBody
 from gateway.plain_json import parse
 from gateway.routes import Route
-from providers.bounds import ALWAYS_READ, MOST_ASKED, holds_too_much
+from providers.bounds import MOST_ASKED, holds_too_much
 from providers.vocabulary import JSON
 
 MODEL = re.compile(r"[\x21-\x7e]{1,128}")
@@ -32,7 +32,7 @@ class Asked:
 
 def read_request(where: Route, body: bytes) -> Asked:
     """Raises BadBody, for what no provider could answer either, or could not be counted."""
-    if len(body) > ALWAYS_READ and holds_too_much(body, MOST_ASKED):
+    if holds_too_much(body, MOST_ASKED):
         raise BadBody(flaw=f"its body holds more than {MOST_ASKED:,} values")
     try:
         parsed = parse(body)

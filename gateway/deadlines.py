@@ -32,7 +32,7 @@ class Deadline:
         self.expired = False
 
     def __enter__(self) -> Self:
-        # Asked for once: in Python 3.11 it takes a system call, and what runs after one runs cold.
+        # Asked for once: in Python 3.11 it takes a system call.
         self.loop = loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.plain_json import parse
 from gateway.readers import Reader, Reading
-from providers.bounds import ALWAYS_READ, MOST_ANSWERED, MOST_LINE_BYTES, holds_too_much
+from providers.bounds import MOST_ANSWERED, MOST_LINE_BYTES, holds_too_much
 from providers.http import UnreadableAnswer
 from providers.redaction import redact
 from providers.vocabulary import JSON
@@ -19,7 +19,7 @@ _UNEXPECTED = (AttributeError, TypeError, ValueError, LookupError, RecursionErro
 
 def read_whole(read: Reader, body: bytes) -> Reading | None:
     """What a whole answer says; None if it is no JSON object (or, from Gemini, a list of them)."""
-    if len(body) > ALWAYS_READ and holds_too_much(body, MOST_ANSWERED):
+    if holds_too_much(body, MOST_ANSWERED):
         return None
     reading = Reading()
     try:
@@ -135,7 +135,7 @@ class StreamTap:
             self.reading.characters += len(text.decode("utf-8", "replace"))
             return line
         payload = line[len(b"data:") :].strip()
-        if len(payload) > ALWAYS_READ and holds_too_much(payload, MOST_ANSWERED):
+        if holds_too_much(payload, MOST_ANSWERED):
             return line
         if payload == b"[DONE]":
             self.reading.ended = self.reading.closed = True

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
@@ -26,7 +24,6 @@ from usage.posting import Made, post
 from usage.prices import FREE, Price, price_of
 from usage.rates import Hold
 
-_AT_ONCE = 64
 CHARACTERS_PER_TOKEN = 4  # the usual rule of thumb for English; only where nothing was reported
 
 
@@ -67,7 +64,7 @@ class OpenCall:
     _end: float | None = None
 
     def __init__(self, account: Account, *, attempt_of: uuid.UUID | None = None) -> None:
-        self.id = uuid.UUID(bytes=_random_bytes(), version=4)
+        self.id = uuid.uuid4()
         self.name = str(self.id)  # needed in many places, and slow to make
         self.attempt_of = attempt_of
         self.account = account
@@ -247,20 +244,6 @@ class Closed:
             usage=outcome.usage,
             at=call.started_at,
         )
-
-
-_random: list[bytes] = []
-os.register_at_fork(after_in_child=_random.clear)  # no two processes have the same
-
-
-def _random_bytes() -> bytes:
-    """As many as an id has. They are taken from the system many at a time: a system call for each
-    call, of the few that it takes, is more than it looks like, as what runs after one runs cold."""
-    while True:
-        with suppress(IndexError):
-            return _random.pop()
-        many = os.urandom(16 * _AT_ONCE)
-        _random.extend(many[at : at + 16] for at in range(0, len(many), 16))
 
 
 def _existing(model: Any, pk: Any) -> Any:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -160,22 +159,3 @@ def test_rows_outlive_their_person(alice: User) -> None:
     alice.delete()
 
     assert UsageRecord.objects.get().user_id is None
-
-
-def test_no_two_processes_give_the_same_ids(alice: User) -> None:
-    """Celery's workers are forks of a process that may have made calls."""
-    payer = Payer(provider="openai", model="gpt-4o-mini", paid_by="user", is_simulated=False)
-    account = Account(Caller(surface=Surface.API, user_id=alice.pk), payer)
-    OpenCall(account)
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(write, "".join(OpenCall(account).name for _ in range(64)).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    theirs = os.read(read, 64 * 36).decode()
-    ours = [OpenCall(account) for _ in range(200)]
-
-    assert len(theirs) == 64 * 36 and len({call.name for call in ours}) == 200
-    assert not any(call.name in theirs for call in ours)
-    assert all(call.id.version == 4 and str(call.id) == call.name for call in ours)
