@@ -12,17 +12,25 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 TICK_SECONDS = 0.05
+
+
+class Alarm(Protocol):
+    """`ring` is called once `at`, a reading of `monotonic`, is over; None is never. It may be set
+    anew at any time."""
+
+    at: float | None
+
+    def ring(self) -> None: ...
 
 
 class Deadline:
     """As `asyncio.timeout`: when the time has come, or somebody rings, what is done within the
     `with` is cancelled, and TimeoutError raised at its end.
 
-    `at` is a reading of `monotonic`, or None for never. It may be set anew at any time. `loop` is
-    the running loop, from the start of the `with` on.
+    `loop` is the running loop, from the start of the `with` on.
     """
 
     __slots__ = ("_cancelling", "_clock", "_task", "at", "expired", "loop")
@@ -37,13 +45,8 @@ class Deadline:
         task = asyncio.current_task(loop)
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        clock = _here.clock
-        if clock is None or clock.loop is not loop:
-            clock = _here.clock = _Clock(loop)
-        self._clock = clock
-        clock.alarms.add(self)
-        if not clock.runs:
-            clock.start()
+        self._clock = clock = clock_of(loop)
+        clock.watch(self)
         return self
 
     def __exit__(
@@ -108,17 +111,20 @@ class Patience(Deadline):
         look()
 
 
-class _Clock:
-    """One event loop's. It stands still while nobody waits."""
+class Clock:
+    """One event loop's. It stands still while nobody waits. Who is watched leaves by
+    `alarms.discard`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.alarms: set[Deadline] = set()
+        self.alarms: set[Alarm] = set()
         self.runs = False
 
-    def start(self) -> None:
-        self.runs = True
-        self.loop.call_later(TICK_SECONDS, self._tick)
+    def watch(self, alarm: Alarm) -> None:
+        self.alarms.add(alarm)
+        if not self.runs:
+            self.runs = True
+            self.loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
         now = monotonic()
@@ -132,7 +138,15 @@ class _Clock:
 class _Here(threading.local):
     """A thread runs one loop at a time."""
 
-    clock: _Clock | None = None
+    clock: Clock | None = None
 
 
 _here = _Here()
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Clock:
+    """The clock of the loop that runs in this thread."""
+    clock = _here.clock
+    if clock is None or clock.loop is not loop:
+        clock = _here.clock = Clock(loop)
+    return clock

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from urllib.parse import urlencode
 
-import aiohttp
 import httpcore2
 
 from gateway.asked import Asked, prompt_characters
+from gateway.connection import Answer, ConnectionTrouble
 from gateway.deadlines import Deadline
 from gateway.dialects import Dialect, error_bytes
 from gateway.errors import ClientGone
@@ -29,7 +28,7 @@ from gateway.readers import Reading
 from gateway.receipts import receipt_headers
 from gateway.routes import Operation
 from gateway.taps import StreamTap, read_whole
-from gateway.upstream import Pieces, Upstream, held_upstream, upstream, whole
+from gateway.upstream import NotConnected, Pieces, Upstream, held_upstream, upstream, whole
 from providers.dial import Refused
 from providers.errors import (
     BadAnswer,
@@ -47,18 +46,18 @@ from usage.ledger import OpenCall, Outcome
 from usage.models import Status, UsageRecord
 
 _RESPONSE_HEADERS = frozenset(
-    {"content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms"}
-    | {"x-should-retry", "openai-processing-ms", "openai-version", "server-timing"}
+    {b"content-type", b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms"}
+    | {b"x-should-retry", b"openai-processing-ms", b"openai-version", b"server-timing"}
 )
 _RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+_RAW_RATE_LIMITS = tuple(name.encode() for name in _RATE_LIMITS)
 STREAM_SECONDS = 3600.0  # for all of a stream
 _LINGER_SECONDS = 1.0
 _TIMEOUTS = (TimeoutError, httpcore2.TimeoutException)
 _TROUBLE = (
     *_TIMEOUTS,
-    aiohttp.ClientError,
+    ConnectionTrouble,
     httpcore2.NetworkError,
-    ssl.SSLError,
     Refused,
     UnreadableAnswer,
 )
@@ -80,14 +79,14 @@ class Order:
     is_simulated: bool
     is_trusted: bool
 
-    async def send(self, upstream: Upstream, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def send(self, upstream: Upstream, headers: Mapping[str, str]) -> Answer:
         """Of the client's headers only those go along that are known to do no harm. Raises as
         `Upstream.post` does."""
         allowed = self.dialect.request_headers
         passing = {}
         for name, value in headers.items():
             is_allowed = name in allowed or (self.is_simulated and name.startswith("x-sim-"))
-            if is_allowed and value.isascii():
+            if is_allowed and value.isascii() and value.isprintable():
                 passing[name] = value
         passing[self.dialect.key_header] = self.dialect.key_prefix + self.key
         return await upstream.post(
@@ -168,21 +167,22 @@ class Relay:
         response = await self.order.send(shared, self.exchange.headers)
         try:
             headers = response.headers
-            self.request_id = headers.get("x-request-id") or headers.get("request-id") or ""
-            kind: str = headers.get("content-type", "")
-            if response.status != 200 or not kind.startswith("text/event-stream"):
+            request_id = headers.get(b"x-request-id") or headers.get(b"request-id") or b""
+            self.request_id = request_id.decode("latin-1")
+            is_stream = headers.get(b"content-type", b"").startswith(b"text/event-stream")
+            if response.status != 200 or not is_stream:
                 body = await whole(response)
                 self.provider_seconds = perf_counter() - sent
-                return Whole(response.status, _passing(response), body)
+                return Whole(response.status, _passing(headers), body)
             await self._pass_on(response)
             return None
         finally:
-            response.close()  # what has been read to its end is in the pool again already
+            response.close()
 
-    async def _pass_on(self, response: aiohttp.ClientResponse) -> None:
+    async def _pass_on(self, response: Answer) -> None:
         """All of a stream but what the tap holds back."""
         self.exchange.patience.allow(STREAM_SECONDS)
-        theirs = _passing(response)
+        theirs = _passing(response.headers)
         headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers)
         self.begun = True
@@ -218,7 +218,9 @@ class Relay:
             return BadAnswer(label, detail=str(error))
         if isinstance(error, _TIMEOUTS):
             return CallTimeout(label)
-        return (StreamBroken if self.begun else ConnectionFailed)(label, detail=_told(error))
+        # The words of others may hold addresses of our network.
+        detail = str(error) if isinstance(error, ConnectionTrouble) else str(NotConnected())
+        return (StreamBroken if self.begun else ConnectionFailed)(label, detail=detail)
 
     async def _finish(self) -> None:
         """Ends a stream that the provider has ended."""
@@ -305,26 +307,14 @@ class Relay:
         return receipt_headers(self.call, record, spent)
 
 
-def _told(error: Exception) -> str:
-    """Their own words may hold addresses of our network."""
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return "no secure connection could be made"
-    if isinstance(error, aiohttp.ClientConnectorError | httpcore2.NetworkError):
-        return "no connection could be made"
-    if isinstance(error, aiohttp.ClientConnectionError):
-        return "the connection was closed"
-    return "the answer stopped in the middle or can't be understood"
-
-
-def _passing(response: aiohttp.ClientResponse) -> Pairs:
+def _passing(headers: Mapping[bytes, bytes]) -> Pairs:
     """Of the provider's headers those that clients use; none that sets a cookie or names an
     account."""
-    passing = []
-    for name, value in response.headers.items():
-        name = name.lower()
-        if name in _RESPONSE_HEADERS or name.startswith(_RATE_LIMITS):
-            passing.append((name, value))
-    return passing
+    return [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers.items()
+        if name in _RESPONSE_HEADERS or name.startswith(_RAW_RATE_LIMITS)
+    ]
 
 
 def _json(text: str) -> object:

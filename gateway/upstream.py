@@ -1,59 +1,74 @@
 """The gateway's own way to providers: bytes out, bytes in.
 
-aiohttp, as it costs a quarter of what the SDKs' HTTP client does (`docs/decisions.md`). What holds
-for that one (`providers.http`) holds here: one per event loop for everybody, no cookies, no
-redirects, no proxies or passwords from the environment, nothing unpacked, every answer bounded;
-and what a person may have named is dialled only where `providers.guard` lets it.
+A client of our own over llhttp (`gateway.connection`), as the best of the others costs six times as
+much (`docs/decisions.md`). What holds for the SDKs' client (`providers.http`) holds here: one per
+event loop for everybody, no cookies, no redirects, no proxies or passwords from the environment,
+nothing unpacked, every answer bounded; and what a person may have named is dialled only where
+`providers.guard` lets it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
-from collections.abc import Mapping
-from functools import lru_cache
+import ssl
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from time import monotonic
-from weakref import WeakSet
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from yarl import URL
+from aiohappyeyeballs import start_connection
 
-from providers.dial import checked_addresses
+from gateway.connection import Answer, Connection, ConnectionTrouble, HungUp
+from gateway.deadlines import Deadline, clock_of
+from providers.dial import MAX_ADDRESSES, checked_addresses
 from providers.http import MAX_BODY_BYTES, MAX_STREAM_BYTES, UnreadableAnswer, ssl_context
 from providers.per_loop import PerLoop, Scope
 
 _CONNECT_SECONDS = 10.0
+_NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305
+_NAME_SECONDS = 10.0  # that a provider's own name is remembered
 _IDLE_SECONDS = 30.0
 _STALE_SECONDS = 1.0  # a round trip tells that nobody is there any more; a provider thinks longer
-_BUFFER_BYTES = 2**16  # read ahead of a client that is slow to take it
-_NOT_ADDED = ("User-Agent", "Accept", "Content-Type")  # what the client has not sent is not sent
+_PORTS = {"http": 80, "https": 443}
+_CONTROLS = bytes([*range(9), *range(10, 32), 127])
 
 
-class StaleConnection(Exception):
-    """A connection that had been kept was closed just as it was used again, and nothing of an
-    answer came."""
+class NotConnected(ConnectionTrouble):
+    """no connection could be made"""
+
+
+class NotSecure(NotConnected):
+    """no secure connection could be made"""
+
+
+class Place(NamedTuple):
+    """Where connections go. `is_guarded` ones serve no others, so that none that was made without
+    the guard can serve a call that needs it."""
+
+    scheme: str
+    host: str
+    port: int
+    is_guarded: bool
 
 
 class Upstream:
-    """Connections to providers. Those of the guard are its own, so that none that was made without
-    it can serve a call that needs it."""
+    """Connections to providers: of one event loop, which has to run when this is made."""
 
     def __init__(self) -> None:
-        self._trusted = Connections(aiohttp.ThreadedResolver())
-        self._guarded = {
-            "https": Connections(GuardedResolver(public=True)),
-            "http": Connections(GuardedResolver(public=False)),
-        }
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock_of(self._loop)
+        self._kept = Kept(self._loop)
+        self._names: dict[Place, tuple[float, asyncio.Future[Any]]] = {}
 
     async def close(self) -> None:
-        for connections in (self._trusted, *self._guarded.values()):
-            await connections.kept.close()
-            await connections.new.close()
+        self._kept.close()
+        for _, looking in self._names.values():
+            looking.cancel()
 
     async def post(
         self,
@@ -63,119 +78,208 @@ class Upstream:
         headers: Mapping[str, str],
         seconds: float,
         trusted: bool,
-    ) -> aiohttp.ClientResponse:
-        """The answer's head; read the rest with `Pieces` or `whole`, then `release` or `close` it.
-        `seconds` bound each wait for bytes.
+    ) -> Answer:
+        """The answer's head; read the rest with `Pieces` or `whole`, then `close` it. `seconds`
+        bound each wait for bytes.
 
-        Raises aiohttp.ClientError, TimeoutError, UnreadableAnswer and, where the guard does not
-        let the connection be made, providers.dial.Refused.
+        Raises ConnectionTrouble, TimeoutError, UnreadableAnswer and, where the guard does not let
+        the connection be made, providers.dial.Refused; ValueError for what is no header.
         """
-        address = _address(url)
-        to = self._trusted if trusted else await self._behind_the_guard(address)
-        timeout = _timeout(seconds)
-        try:
-            response = await to.kept.post(
-                address, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            )
-        except StaleConnection:
-            response = await to.new.post(
-                address, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            )
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            response.close()
+        place, start = _addressed(url, not trusted)
+        if place.is_guarded and _is_literal(place.host):
+            await _checked(place)  # the list of places may have changed since it was dialled
+        head = _head(start, headers, len(body))
+        answer = await self._ask(place, head, body, seconds)
+        encoding = answer.headers.get(b"content-encoding", b"identity")
+        if encoding.lower() != b"identity":
+            answer.close()
             raise UnreadableAnswer("the answer is compressed, which was not asked for")
-        return response
+        return answer
 
-    async def _behind_the_guard(self, address: URL) -> Connections:
-        """No resolver is asked about an address, so that one is checked here."""
-        host, port = address.host or "", address.port or 0
-        if _is_literal(host):
-            public = address.scheme == "https"
-            await checked_addresses(host, port, _CONNECT_SECONDS, public=public)
-        return self._guarded[address.scheme]
+    async def _ask(self, place: Place, head: bytes, body: bytes, seconds: float) -> Answer:
+        """On a connection that was kept, if there is one.
 
+        Should that have been closed just then, the call goes out once more. No HTTP client does so
+        by itself with what is no idempotent method. What is sent again here may at worst be
+        answered, and paid for, twice: see `docs/decisions.md`.
+        """
+        if kept := self._kept.take(place):
+            sent = monotonic()
+            try:
+                return await kept.ask(head, body, seconds)
+            except HungUp as error:
+                if not error.unanswered or monotonic() - sent >= _STALE_SECONDS:
+                    raise
+        connection = await self._connect(place, min(seconds, _CONNECT_SECONDS))
+        return await connection.ask(head, body, seconds)
 
-class Connections:
-    """`kept` uses connections again; `new` makes one for each call, so that none is stale."""
-
-    def __init__(self, resolver: AbstractResolver) -> None:
-        self.kept = _session(resolver)
-        self.new = _session(resolver, is_kept=False)
-
-
-class Response(aiohttp.ClientResponse):
-    """Tells a connection that was stale from a provider that fails. Raises StaleConnection.
-
-    aiohttp sends again only what is idempotent by its method, which no POST is. What is sent again
-    here may at worst be answered, and paid for, twice: see `docs/decisions.md`.
-    """
-
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        protocol, begun = connection.protocol, monotonic()
+    async def _connect(self, place: Place, seconds: float) -> Connection:
         try:
-            response = await super().start(connection)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if protocol in _used and _is_stale(error) and monotonic() - begun < _STALE_SECONDS:
-                raise StaleConnection from None
+            with Deadline(seconds):
+                return await self._dial(place)
+        except ssl.SSLError:
+            raise NotSecure from None
+        except TimeoutError:
             raise
-        if protocol is not None:
-            _used.add(protocol)
-        return response
+        except (OSError, UnicodeError):  # the second of names that can be none
+            raise NotConnected from None
+
+    async def _dial(self, place: Place) -> Connection:
+        found = await (_guarded(place) if place.is_guarded else self._looked_up(place))
+        dialled = await start_connection(
+            found, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=self._loop
+        )
+        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        is_secure = place.scheme == "https"
+        give_back = partial(self._kept.put, place)
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self._loop, self._clock, give_back),
+            sock=dialled,
+            ssl=ssl_context() if is_secure else None,
+            server_hostname=place.host if is_secure else None,
+        )
+        return connection
+
+    async def _looked_up(self, place: Place) -> Sequence[Any]:
+        """The addresses of a provider's own name; one lookup for all who ask at the same time."""
+        until, looking = self._names.get(place, (0.0, None))
+        if looking is None or until < monotonic():
+            looking = asyncio.ensure_future(_addresses(self._loop, place))
+            looking.add_done_callback(_look_at)
+            self._names[place] = monotonic() + _NAME_SECONDS, looking
+        try:
+            return cast(Sequence[Any], await asyncio.shield(looking))
+        except (OSError, UnicodeError):
+            self._names.pop(place, None)
+            raise
 
 
-_RESET = (errno.ECONNRESET, errno.EPIPE, None)  # None: it was closed before all was written
-_used: WeakSet[ResponseHandler] = WeakSet()  # connections that have brought an answer
+async def _addresses(loop: asyncio.AbstractEventLoop, place: Place) -> Sequence[Any]:
+    return await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
 
 
-def _is_stale(error: aiohttp.ClientConnectionError) -> bool:
-    """Whether the connection was closed with nothing of an answer's head, or reset."""
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return isinstance(error.message, str)  # else it is what there was of a head
-    return isinstance(error, OSError) and error.errno in _RESET
+def _look_at(done: asyncio.Future[Any]) -> None:
+    """Else Python complains of it, where all who asked are gone."""
+    if not done.cancelled():
+        done.exception()
 
 
-class GuardedResolver(AbstractResolver):
-    """Names none but checked addresses, and those are what is dialled."""
+class Kept:
+    """Connections that are kept for the next call to their place: the latest goes first."""
 
-    def __init__(self, *, public: bool) -> None:
-        self._public = public
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._kept: dict[Place, deque[tuple[float, Connection]]] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await checked_addresses(host, port, _CONNECT_SECONDS, public=self._public)
-        if not found:
-            raise OSError(None, "the name is not known")
-        return [_resolved(host, port, address) for address in found]
+    def take(self, place: Place) -> Connection | None:
+        kept = self._kept.get(place)
+        while kept:
+            since, connection = kept.pop()
+            if connection.is_open():
+                if monotonic() - since < _IDLE_SECONDS:
+                    return connection
+                connection.close()
+        return None
 
-    async def close(self) -> None:
-        """Holds nothing."""
+    def put(self, place: Place, connection: Connection) -> None:
+        if self._is_closed:
+            connection.close()
+            return
+        kept = self._kept.get(place)
+        if kept is None:
+            kept = self._kept[place] = deque()
+        kept.append((monotonic(), connection))
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(_IDLE_SECONDS, self._sweep)
+
+    def close(self) -> None:
+        self._is_closed = True
+        for kept in self._kept.values():
+            for _, connection in kept:
+                connection.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def _sweep(self) -> None:
+        """Closes those that nobody has used for long enough."""
+        self._sweeping = None
+        oldest = monotonic() - _IDLE_SECONDS
+        for place, kept in list(self._kept.items()):
+            while kept and (kept[0][0] <= oldest or not kept[0][1].is_open()):
+                kept.popleft()[1].close()
+            if not kept:
+                del self._kept[place]
+        if self._kept:
+            self._sweeping = self._loop.call_later(_IDLE_SECONDS / 2, self._sweep)
 
 
-def _resolved(host: str, port: int, address: str) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=0, flags=flags
-    )
+async def _guarded(place: Place) -> Sequence[Any]:
+    """Checked addresses and no others. Raises Refused, and OSError for a name that is not known."""
+    found = await _checked(place)
+    if not found:
+        raise OSError(None, "the name is not known")
+    return [_resolved(address, place.port) for address in found[:MAX_ADDRESSES]]
 
 
-async def whole(response: aiohttp.ClientResponse) -> bytes:
+async def _checked(place: Place) -> Sequence[str]:
+    public = place.scheme == "https"
+    return await checked_addresses(place.host, place.port, _CONNECT_SECONDS, public=public)
+
+
+def _resolved(address: str, port: int) -> tuple[Any, ...]:
+    if ":" in address:
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
+
+
+@lru_cache(1024)
+def _addressed(url: str, is_guarded: bool) -> tuple[Place, str]:
+    """Where a call goes, and how its head begins. The path goes out as it is written: no percent
+    sign is read or added."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or _PORTS[parts.scheme]
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    named = f"[{host}]" if ":" in host else host
+    if port != _PORTS[parts.scheme]:
+        named = f"{named}:{port}"
+    start = f"POST {target} HTTP/1.1\r\nhost: {named}\r\naccept-encoding: identity\r\n"
+    if " " in target or not start.isascii():
+        raise ValueError("not the address of a call")
+    return Place(parts.scheme, host, port, is_guarded), start
+
+
+def _head(start: str, headers: Mapping[str, str], length: int) -> bytes:
+    """Raises ValueError where a name or a value is none: a line break would begin a header, or a
+    request, of its own."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    head = f"{start}{''.join(lines)}content-length: {length}\r\n\r\n".encode("ascii")
+    if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines) + 10:
+        raise ValueError("a header holds what none may hold")
+    return head
+
+
+async def whole(answer: Answer) -> bytes:
     """All of an answer. Raises as `Upstream.post` does."""
-    body = bytearray()
-    while chunk := await response.content.readany():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
+    body = await answer.read()
+    if answer.has_ended and len(body) <= MAX_BODY_BYTES:
+        return body
+    pieces = bytearray(body)
+    while piece := await answer.read():
+        pieces += piece
+        if len(pieces) > MAX_BODY_BYTES:
             raise UnreadableAnswer("the answer is too large")
-    return bytes(body)
+    return bytes(pieces)
 
 
 class Pieces:
     """An answer as it comes; no more is read ahead than a buffer holds."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._read, self._left = response.content.readany, MAX_STREAM_BYTES
+    def __init__(self, answer: Answer) -> None:
+        self._read, self._left = answer.read, MAX_STREAM_BYTES
 
     async def read(self) -> bytes:
         """What has come since the last time, or comes next; empty at the end. Raises as
@@ -200,42 +304,7 @@ def held_upstream(loop: asyncio.AbstractEventLoop) -> Upstream | None:
 _upstreams = PerLoop(Upstream, Upstream.close)
 
 
-def _session(resolver: AbstractResolver, *, is_kept: bool = True) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        resolver=resolver,
-        ssl=ssl_context(),
-        limit=0,
-        force_close=not is_kept,
-        keepalive_timeout=_IDLE_SECONDS if is_kept else None,
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        response_class=Response,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity"},
-        skip_auto_headers=_NOT_ADDED,
-        auto_decompress=False,
-        trust_env=False,
-        read_bufsize=_BUFFER_BYTES,
-    )
-
-
-@lru_cache(1024)
-def _address(url: str) -> URL:
-    """As it is written: no percent sign is read or added."""
-    return URL(url, encoded=True)
-
-
-@lru_cache(64)
-def _timeout(seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(
-        total=None, sock_connect=min(seconds, _CONNECT_SECONDS), sock_read=seconds
-    )
-
-
 def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return False

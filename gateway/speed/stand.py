@@ -1,5 +1,5 @@
-"""The stand: an upstream, a bare relay and the product's own server, each a process of its own, and
-a database that is thrown away."""
+"""The stand: an upstream, two bare relays and the product's own server, each a process of its own,
+and a database that is thrown away."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ class NotUp(Exception):
 
 @contextmanager
 def standing(*, budget: bool, variables: Mapping[str, str] = _NONE) -> Iterator[list[Target]]:
-    """The three targets, for as long as they are needed: direct, bare, gateway; with a budget to
-    keep or without. `variables` are settings of the gateway's."""
+    """The targets, for as long as they are needed: the provider itself, bare relays by aiohttp and
+    by our own client, and the gateway; with a budget to keep or without. `variables` are settings
+    of the gateway's."""
     with ExitStack() as stack:
         stack.enter_context(throwaway_database())
         token = _guest(budget)
-        ports = [_free_port() for _ in range(3)]
-        upstream, bare, gateway = (f"http://127.0.0.1:{port}" for port in ports)
+        ports = [_free_port() for _ in range(4)]
+        upstream, bare, thin, gateway = (f"http://127.0.0.1:{port}" for port in ports)
         environment = {
             "DATABASE_URL": database_url(),
             "BYOM_SIMULATOR_URL": upstream,
@@ -50,11 +51,12 @@ def standing(*, budget: bool, variables: Mapping[str, str] = _NONE) -> Iterator[
             "BYOM_LOG_LEVEL": "WARNING",  # a line for each call costs some 0.05 ms
             **variables,
         }
-        server = ["-m", "byom.serve", "byom.asgi:application", "--port", str(ports[2])]
+        server = ["-m", "byom.serve", "byom.asgi:application", "--port", str(ports[3])]
         server += ["--no-access-log", "--log-level", "warning"]
         commands = [
             (["-m", "gateway.speed.upstream", str(ports[0])], {}),
-            (["-m", "gateway.speed.bare", upstream + _BASE, str(ports[1])], {}),
+            (["-m", "gateway.speed.bare", "aiohttp", upstream + _BASE, str(ports[1])], {}),
+            (["-m", "gateway.speed.bare", "own", upstream + _BASE, str(ports[2])], {}),
             (server, environment),
         ]
         ids = [
@@ -64,7 +66,8 @@ def standing(*, budget: bool, variables: Mapping[str, str] = _NONE) -> Iterator[
         yield [
             Target("direct", upstream + _BASE, KEY),
             Target("bare", bare, KEY, ids[1]),
-            Target("gateway", f"{gateway}/v1", token, ids[2]),
+            Target("bare, own client", thin, KEY, ids[2]),
+            Target("gateway", f"{gateway}/v1", token, ids[3]),
         ]
 
 

@@ -23,10 +23,11 @@ def figures(target: str, rate: float, p50: float) -> Figures:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_bare_relay_passes_on_what_the_simulator_says(
-    simulator: SimulatorThread, stream: bool
+@pytest.mark.parametrize("client", ["aiohttp", "own"])
+def test_the_bare_relays_pass_on_what_the_simulator_says(
+    simulator: SimulatorThread, client: str, stream: bool
 ) -> None:
-    with serve(BareRelay(f"{simulator.url}/openai/v1")) as url:
+    with serve(BareRelay(client, f"{simulator.url}/openai/v1")) as url:
         tally = run(load(Target("bare", url, KEY), connections=2, stream=stream, seconds=0.01))
 
     assert tally.times and not tally.failures
@@ -42,10 +43,15 @@ def test_what_is_refused_is_told_and_does_not_count(simulator: SimulatorThread) 
 
 
 def test_the_gateway_is_told_as_a_share_of_the_others() -> None:
-    found = [figures("direct", 1000, 1), figures("bare", 500, 2), figures("gateway", 300, 2.5)]
+    found = [
+        figures("direct", 1000, 1),
+        figures("bare", 500, 2),
+        figures("bare, own client", 600, 1.8),
+        figures("gateway", 300, 2.5),
+    ]
     (share,) = shares(found)
 
-    assert (share["of_bare"], share["of_direct"]) == (0.6, 0.3)
+    assert (share["of_bare"], share["of_bare_own_client"], share["of_direct"]) == (0.6, 0.5, 0.3)
     assert share["added_to_bare_p50_ms"] == 0.5
 
 

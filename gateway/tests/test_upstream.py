@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-import aiohttp
 import pytest
 
 from gateway import upstream as module
-from gateway.upstream import GuardedResolver, Upstream, upstream, whole
+from gateway.connection import Answer
+from gateway.upstream import NotConnected, Upstream, upstream, whole
 from providers import dial, guard
 from providers.dial import Refused
 from providers.http import MAX_BODY_BYTES, UnreadableAnswer
@@ -32,7 +32,7 @@ def nothing_listed() -> Iterator[None]:
     guard._guard = before
 
 
-async def ask(http: Upstream, url: str, *, trusted: bool = True) -> aiohttp.ClientResponse:
+async def ask(http: Upstream, url: str, *, trusted: bool = True) -> Answer:
     headers = {"authorization": "Bearer sk-test"}
     return await http.post(url, body=b"{}", headers=headers, seconds=5, trusted=trusted)
 
@@ -130,8 +130,17 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse(
     async def with_names(host: str, port: int, timeout: float, *, public: bool) -> Sequence[str]:
         return await checked(host, port, timeout, public=public, resolve=look_up)
 
+    dialled: list[object] = []
+
+    async def dial_none(addresses: Sequence[tuple[object, ...]], **options: object) -> None:
+        dialled.append([address[4] for address in addresses])
+        raise OSError
+
     monkeypatch.setattr(module, "checked_addresses", with_names)
-    (found,) = await GuardedResolver(public=True).resolve("flips.example", 443)
-    assert (found["hostname"], found["host"], found["port"]) == ("flips.example", PUBLIC, 443)
-    with pytest.raises(Refused):
-        await GuardedResolver(public=True).resolve("flips.example", 443)
+    monkeypatch.setattr(module, "start_connection", dial_none)
+    async with upstream() as http:
+        with pytest.raises(NotConnected):
+            await ask(http, "https://flips.example/v1", trusted=False)
+        with pytest.raises(Refused):
+            await ask(http, "https://flips.example/v1", trusted=False)
+    assert dialled == [[(PUBLIC, 443)]]

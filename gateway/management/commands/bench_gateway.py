@@ -1,4 +1,4 @@
-"""`manage.py bench_gateway`: the gateway's speed beside a bare relay and the provider itself."""
+"""`manage.py bench_gateway`: the gateway's speed beside bare relays and the provider itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = f"{'':18}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'first ms':>9}{'CPU ms':>
 
 class Command(BaseCommand):
     help = (
-        "Measures requests per second and latency of the simulator, of a bare relay and of the "
+        "Measures requests per second and latency of an upstream, of bare relays and of the "
         "gateway with everything on, in turns. Touches nobody's data: it has a database of its own."
     )
 
@@ -65,7 +65,8 @@ class Command(BaseCommand):
                 if (one.stream, one.connections) == (stream, connections):
                     self.stdout.write(_line(one))
             self.stdout.write(
-                f"  gateway / bare {share['of_bare']:.0%}, / direct {share['of_direct']:.0%}; "
+                f"  gateway / bare {share['of_bare']:.0%}, / with our own client "
+                f"{share['of_bare_own_client']:.0%}, / direct {share['of_direct']:.0%}; "
                 f"adds {share['added_to_bare_p50_ms']} ms to the bare relay's p50"
             )
         for name, mb in memory["idle"].items():

@@ -1,0 +1,273 @@
+"""One HTTP/1.1 connection to a provider, and the answers that come on it, one at a time.
+
+The parser is llhttp, as the server's is. It is strict: an answer with two lengths, or with line
+ends that two readers would see differently, is none. Nothing is unpacked, and what is read ahead of
+who takes it is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from time import monotonic
+from typing import cast
+
+import httptools
+
+from gateway.deadlines import Clock
+
+MAX_HEAD_BYTES = 64 * 1024  # and of trailers, and of whatever else stands around a body
+BUFFER_BYTES = 2**16
+_RESET = (errno.ECONNRESET, errno.EPIPE)
+_BODILESS = (204, 304)
+
+
+class ConnectionTrouble(Exception):
+    """the connection failed"""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__)
+
+
+class HungUp(ConnectionTrouble):
+    """the connection was closed"""
+
+    def __init__(self, *, unanswered: bool = False) -> None:
+        """`unanswered`: closed or reset by the other side, with nothing of an answer."""
+        self.unanswered = unanswered
+        super().__init__()
+
+
+class Garbled(ConnectionTrouble):
+    """the answer stopped in the middle or can't be understood"""
+
+
+class Answer:
+    """An answer as it comes. Its head is there once `Connection.ask` has returned it; header names
+    are in lower case, and values of one name joined.
+
+    Close it in the end, unless all of it has been read: then its connection is free already.
+    """
+
+    __slots__ = (
+        "_connection", "_error", "_is_paused", "_pieces", "_seconds", "_size", "_waiter", "at",
+        "ends_with_connection", "has_ended", "has_head", "headers", "status",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, seconds: float) -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.has_head = self.has_ended = self.ends_with_connection = False
+        self.at: float | None = None
+        self._connection, self._seconds = connection, seconds
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._is_paused = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def head(self) -> None:
+        """Waits for it. Raises as `read` does."""
+        while not self.has_head:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """What has come since the last time, or comes next; empty at the end. Raises HungUp,
+        Garbled, and TimeoutError if nothing comes for as long as was allowed."""
+        while not self._pieces:
+            if self._error is not None:
+                raise self._error
+            if self.has_ended:
+                return b""
+            await self._wait()
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if self._is_paused:
+            self._is_paused = False
+            self._connection.resume(self)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _wait(self) -> None:
+        connection = self._connection
+        self._waiter = connection.loop.create_future()
+        self.at = monotonic() + self._seconds
+        connection.clock.watch(self)
+        try:
+            await self._waiter
+        finally:
+            connection.clock.alarms.discard(self)
+            self._waiter = None
+
+    def ring(self) -> None:
+        self._connection.fail(self, TimeoutError("nothing came for too long"))
+
+    def close(self) -> None:
+        """Ends the connection if the answer has not ended."""
+        self._connection.leave(self)
+
+    def take(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > BUFFER_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._connection.transport.pause_reading()
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """`give_back` is told when it is free for another request, which it is from the start."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        give_back: Callable[[Connection], None],
+    ) -> None:
+        self.loop, self.clock = loop, clock
+        self._give_back = give_back
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._answer: Answer | None = None
+        self._bodiless = 0  # bytes that have come since there was any of a body
+        self._has_body = self._is_interim = self._keeps_alive = self._has_more = False
+
+    async def ask(self, head: bytes, body: bytes, seconds: float) -> Answer:
+        """The answer to a request, once its head is there. `seconds` bound each wait for bytes.
+        Raises HungUp, Garbled and TimeoutError; the connection is closed then."""
+        answer = self._answer = Answer(self, seconds)
+        self._bodiless = 0
+        self.transport.writelines((head, body))
+        try:
+            await answer.head()
+        except BaseException:
+            self.leave(answer)
+            raise
+        return answer
+
+    def is_open(self) -> bool:
+        return not self.transport.is_closing()
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def leave(self, answer: Answer) -> None:
+        if self._answer is answer:
+            self._answer = None
+            self.transport.abort()
+
+    def fail(self, answer: Answer, error: Exception) -> None:
+        if self._answer is answer:
+            self.leave(answer)
+            answer.fail(error)
+
+    def resume(self, answer: Answer) -> None:
+        if self._answer is answer:
+            self.transport.resume_reading()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._parser = None  # the two hold each other
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        if answer.ends_with_connection and exc is None:
+            answer.has_ended = True
+            answer.wake()
+        elif answer.has_head:
+            answer.fail(Garbled())
+        else:
+            was_told = exc is None or (isinstance(exc, OSError) and exc.errno in _RESET)
+            answer.fail(HungUp(unanswered=was_told and not self._bodiless))
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None or self._parser is None:
+            self.transport.abort()  # nobody has asked for anything
+            return
+        self._has_body = False
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not answer.has_ended:
+                self.fail(answer, Garbled())
+                return
+            self._keeps_alive = False
+        self._bodiless = 0 if self._has_body else self._bodiless + len(data)
+        if answer.has_ended:
+            self._end(answer)
+        elif self._bodiless > MAX_HEAD_BYTES:
+            self.fail(answer, Garbled())
+            return
+        answer.wake()
+
+    def _end(self, answer: Answer) -> None:
+        """Free again, unless the provider says otherwise, has sent more than was asked for, or has
+        answered before it took all of the request."""
+        self._answer = None
+        transport = self.transport
+        is_clean = self._keeps_alive and not self._has_more
+        if is_clean and not transport.get_write_buffer_size() and not transport.is_closing():
+            if answer._is_paused:
+                transport.resume_reading()
+            self._give_back(self)
+        else:
+            transport.close()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.has_ended:
+            self._has_more = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        answer = self._answer
+        if answer is None or answer.has_head:  # a trailer is of no interest
+            return
+        name, headers = name.lower(), answer.headers
+        headers[name] = headers[name] + b", " + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        answer = self._answer
+        if answer is None or answer.has_ended or self._parser is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._is_interim = True
+            return
+        headers = answer.headers
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            raise Garbled
+        has_length = coding is not None or b"content-length" in headers or status in _BODILESS
+        answer.status, answer.ends_with_connection = status, not has_length
+        answer.has_head = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._answer is not None and not self._answer.has_ended:
+            self._has_body = True
+            self._answer.take(body)
+
+    def on_message_complete(self) -> None:
+        answer = self._answer
+        if answer is None or self._parser is None:
+            return
+        if self._is_interim:  # the answer is still to come
+            self._is_interim = False
+            answer.headers.clear()
+        else:
+            answer.has_ended = True
+            self._keeps_alive = self._parser.should_keep_alive()
