@@ -51,8 +51,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_connection", "_error", "_is_paused", "_pieces", "_seconds", "_size", "_waiter", "at",
-        "ends_with_connection", "has_ended", "has_head", "headers", "status",
+        "_connection", "_error", "_seconds", "_waiter", "at", "ends_with_connection", "has_ended",
+        "has_head", "headers", "is_paused", "pieces", "size", "status",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, seconds: float) -> None:
@@ -61,11 +61,16 @@ class Answer:
         self.has_head = self.has_ended = self.ends_with_connection = False
         self.at: float | None = None
         self._connection, self._seconds = connection, seconds
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._is_paused = False
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.is_paused = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `read` has something without a wait."""
+        return bool(self.pieces)
 
     async def head(self) -> None:
         """Waits for it. Raises as `read` does."""
@@ -77,15 +82,15 @@ class Answer:
     async def read(self) -> bytes:
         """What has come since the last time, or comes next; empty at the end. Raises HungUp,
         Garbled, and TimeoutError if nothing comes for as long as was allowed."""
-        while not self._pieces:
+        while not self.pieces:
             if self._error is not None:
                 raise self._error
             if self.has_ended:
                 return b""
             await self._wait()
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        if self._is_paused:
-            self._is_paused = False
+        pieces, self.pieces, self.size = self.pieces, [], 0
+        if self.is_paused:
+            self.is_paused = False
             self._connection.resume(self)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -106,13 +111,6 @@ class Answer:
     def close(self) -> None:
         """Ends the connection if the answer has not ended."""
         self._connection.leave(self)
-
-    def take(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > BUFFER_BYTES and not self._is_paused:
-            self._is_paused = True
-            self._connection.transport.pause_reading()
 
     def fail(self, error: Exception) -> None:
         self._error = error
@@ -221,7 +219,7 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         is_clean = self._keeps_alive and not self._has_more
         if is_clean and not transport.get_write_buffer_size() and not transport.is_closing():
-            if answer._is_paused:
+            if answer.is_paused:
                 transport.resume_reading()
             self._give_back(self)
         else:
@@ -257,9 +255,14 @@ class Connection(asyncio.Protocol):
         answer.has_head = True
 
     def on_body(self, body: bytes) -> None:
-        if self._answer is not None and not self._answer.has_ended:
+        answer = self._answer
+        if answer is not None and not answer.has_ended:
             self._has_body = True
-            self._answer.take(body)
+            answer.pieces.append(body)
+            answer.size += len(body)
+            if answer.size > BUFFER_BYTES and not answer.is_paused:
+                answer.is_paused = True
+                self.transport.pause_reading()
 
     def on_message_complete(self) -> None:
         answer = self._answer

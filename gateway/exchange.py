@@ -123,8 +123,9 @@ class Exchange:
         self._is_gone = True
         self.patience.ring()
 
-    async def start(self, status: int, headers: Headers) -> None:
-        await self._begin(status, headers)
+    async def start(self, status: int, headers: Headers, data: bytes = b"") -> None:
+        """`data` is what there is to write already."""
+        await self._begin(status, headers, data)
 
     async def write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -161,6 +162,8 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
         if not more:
             await self.end(body)
+        elif body:
+            await self.write(body)
 
 
 def _not_now(data: bytes) -> bool:

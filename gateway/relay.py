@@ -182,33 +182,42 @@ class Relay:
     async def _pass_on(self, response: Answer) -> None:
         """All of a stream but what the tap holds back."""
         self.exchange.patience.allow(STREAM_SECONDS)
-        theirs = _passing(response.headers)
-        headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
-        await self.exchange.start(200, headers)
-        self.begun = True
         order = self.order
         tap = self.tap = StreamTap(
             order.does.read, order.key, order.asked.hides_usage, self.reading
         )
         pieces = Pieces(response)
-        await self._pass_pieces(tap, pieces)
+        # What came with the head leaves with it, in one packet.
+        first = self._taken(tap, await pieces.read()) if response.has_more else b""
+        theirs = _passing(response.headers)
+        headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
+        await self.exchange.start(200, headers, first)
+        self.begun = True
+        if not self.reading.closed:
+            await self._pass_pieces(tap, pieces)
         # A closed stream is read to the end of its connection, which can be used again then, though
         # not for long.
-        with suppress(TimeoutError), Deadline(_LINGER_SECONDS):
-            await self._pass_pieces(tap, pieces, lingers=True)
+        if response.has_more or not response.has_ended:
+            with suppress(TimeoutError), Deadline(_LINGER_SECONDS):
+                await self._pass_pieces(tap, pieces, lingers=True)
 
     async def _pass_pieces(self, tap: StreamTap, pieces: Pieces, *, lingers: bool = False) -> None:
         """Until the stream is closed, or if it `lingers`, has ended."""
         exchange, reading = self.exchange, self.reading
         while chunk := await pieces.read():
-            passing = tap.feed(chunk)
-            if reading.characters and not self.has_text:
-                self.has_text = True
-                self.call.first_token()
+            passing = self._taken(tap, chunk)
             if passing and not exchange.write_at_once(passing):
                 await exchange.write(passing)
             if reading.closed and not lingers:
                 return
+
+    def _taken(self, tap: StreamTap, chunk: bytes) -> bytes:
+        """What is to be passed on of a piece."""
+        passing = tap.feed(chunk)
+        if self.reading.characters and not self.has_text:
+            self.has_text = True
+            self.call.first_token()
+        return passing
 
     def _failure(self, error: Exception) -> ProviderError:
         label = self.order.label

@@ -14,6 +14,7 @@ from providers.http import UnreadableAnswer
 from providers.redaction import redact
 from providers.vocabulary import JSON
 
+_MOST_FAILED = 3  # tries in one chunk to find events that are alike, as each looks through it
 _UNEXPECTED = (AttributeError, TypeError, ValueError, LookupError, RecursionError)
 
 
@@ -73,43 +74,80 @@ class StreamTap:
 
     def feed(self, chunk: bytes) -> bytes:
         """The bytes to pass on now; a line that is not complete waits for its end. Raises
-        UnreadableAnswer where too much would have to wait."""
-        if self._shape is not None and self._is_like_the_last(chunk, *self._shape):
-            return chunk
+        UnreadableAnswer where too much would have to wait.
+
+        Most events of most streams are like the one before in all but their text: to compare them
+        takes a tenth of what reading them does.
+        """
         if b"\n" not in chunk:
             self._begun += chunk
             if len(self._begun) > MOST_LINE_BYTES:
                 raise UnreadableAnswer("a line of the stream is too long")
             return b""
-        *lines, rest = (bytes(self._begun) + chunk if self._begun else chunk).split(b"\n")
-        self._begun = bytearray(rest)
+        chunk = bytes(self._begun) + chunk if self._begun else chunk
         passing: list[bytes] = []
+        begin = at = failed = 0  # `begin` is where that begins which passes as it is
+        while True:
+            if self._shape is not None and failed < _MOST_FAILED:
+                alike = self._end_of_alike(chunk, at, *self._shape)
+                if alike == len(chunk) and not begin:
+                    self._begun.clear()
+                    return chunk
+                failed += alike == at
+                at = alike
+            end = chunk.find(b"\n\n", at)
+            if end < 0:
+                break
+            passing.append(chunk[begin:at])
+            begin = end + 2
+            self._read_event(chunk[at:end], passing)
+            at = begin
+        passing.append(chunk[begin:at])
+        *lines, rest = chunk[at:].split(b"\n")
+        self._begun = bytearray(rest)
+        self._pass(lines, passing)
+        return b"".join(passing)
+
+    def _end_of_alike(self, chunk: bytes, at: int, before: bytes, after: bytes) -> int:
+        """Where the events end that follow each other from `at` on and are like the one before in
+        all but their text, which has been noted then; `at` if there is none.
+
+        All of them are looked at in a few steps, however many they are.
+        """
+        if self._skips_blank or self.reading.closed or not chunk.startswith(before, at):
+            return at
+        end = after + b"\n\n"
+        last = chunk.rfind(end, at + len(before))
+        if last < 0:
+            return at
+        texts = chunk[at + len(before) : last].split(end + before)
+        text = b"".join(texts)
+        if not _is_plain(text):
+            return at
+        self.reading.characters += len(text) if text.isascii() else sum(map(_letters, texts))
+        return last + len(end)
+
+    def _read_event(self, event: bytes, passing: list[bytes]) -> None:
+        """Its shape is that of its data, with what stands before: Anthropic's have a name."""
+        known = self._shape
+        self._pass([*event.split(b"\n"), b""], passing)
+        if self._shape is not None and self._shape is not known:
+            head, newline, data = event.rpartition(b"\n")
+            if head and data.startswith(b"data:") and b"data:" not in head:
+                before, after = self._shape
+                self._shape = head + newline + before, after
+
+    def _pass(self, lines: list[bytes], passing: list[bytes]) -> None:
         for line in self._kept(lines):
             if self.reading.closed:
                 self._hold(line)
             else:
                 passing.append(line)
-        return b"".join(passing)
 
     def _hold(self, line: bytes) -> None:
         self._held += line
         if len(self._held) > MOST_LINE_BYTES:
             raise UnreadableAnswer("too much comes after the end of the stream")
-
-    def _is_like_the_last(self, chunk: bytes, before: bytes, after: bytes) -> bool:
-        """Whether a chunk is one event or some, each like the last one in all but its text, which
-        is noted then. Most chunks of most streams are, and to compare them takes a tenth of what
-        reading them does."""
-        if self._begun or self._skips_blank or self.reading.closed or chunk[-2:] != b"\n\n":
-            return False
-        letters = 0
-        for line in chunk[:-2].split(b"\n\n"):
-            text = _text_between(line, before, after)
-            if text is None:
-                return False
-            letters += len(text) if text.isascii() else len(text.decode("utf-8", "replace"))
-        self.reading.characters += letters
-        return True
 
     def rest(self) -> bytes:
         """What is left when the stream has ended: what was held back, and a line without end."""
@@ -132,7 +170,7 @@ class StreamTap:
     def _data(self, line: bytes) -> bytes:
         """The line as it should pass; empty if it should not."""
         if self._shape is not None and (text := _text_between(line, *self._shape)) is not None:
-            self.reading.characters += len(text.decode("utf-8", "replace"))
+            self.reading.characters += _letters(text)
             return line
         payload = line[len(b"data:") :].strip()
         if holds_too_much(payload, MOST_ANSWERED):
@@ -155,12 +193,20 @@ class StreamTap:
 
 
 def _text_between(line: bytes, before: bytes, after: bytes) -> bytes | None:
-    """A text in JSON that needs no reading; None if there is more, or less, between the two."""
     start, end = len(before), len(line) - len(after)
     if start > end or not (line.startswith(before) and line.endswith(after)):
         return None
     text = line[start:end]
-    return None if b'"' in text or b"\\" in text or b"\n" in text else text
+    return text if _is_plain(text) else None
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether all of it is a text in JSON that needs no reading, and no more than that."""
+    return not (b'"' in text or b"\\" in text or b"\n" in text)
+
+
+def _letters(text: bytes) -> int:
+    return len(text.decode("utf-8", "replace"))
 
 
 _TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]+)"')
@@ -170,7 +216,7 @@ def _shape_of(line: bytes, characters: int) -> tuple[bytes, bytes] | None:
     """What stands before and after the text of a line, where the text is all that was counted in
     it and stands there once."""
     found = list(_TEXT.finditer(line))
-    if len(found) != 1 or len(found[0][1].decode("utf-8", "replace")) != characters:
+    if len(found) != 1 or _letters(found[0][1]) != characters:
         return None
     start, end = found[0].span(1)
     return line[:start], line[end:]

@@ -307,20 +307,22 @@ def test_an_embeddings_own_count_is_taken() -> None:
 
 @given(
     texts=st.lists(st.text(max_size=8), max_size=12),
-    cut=st.integers(1, 200),
+    cut=st.integers(1, 200) | st.just(10_000),
     loose=st.booleans(),
+    head=st.sampled_from([b"", b"event: message\n", b": ping\n\n", b"id: 7\nevent: message\n"]),
+    end=st.sampled_from([b"\n", b"\r\n"]),
 )
-def test_lines_that_are_alike_count_as_if_each_had_been_read(
-    texts: list[str], cut: int, loose: bool
+def test_events_that_are_alike_count_as_if_each_had_been_read(
+    texts: list[str], cut: int, loose: bool, head: bytes, end: bytes
 ) -> None:
-    """A tap reads a line like the last one by comparing the two: that must change nothing."""
+    """A tap reads an event like the last one by comparing the two: that must change nothing."""
     separators = (", ", ": ") if loose else (",", ":")
     events = [
         {"model": "m", "choices": [{"index": 0, "delta": {"content": text}}], "n": n // 3}
         for n, text in enumerate(texts)
     ]
     lines = [json.dumps(e, ensure_ascii=False, separators=separators).encode() for e in events]
-    raw = b"".join(b"data: " + line + b"\n\n" for line in lines)
+    raw = b"".join(head + b"data: " + line + 2 * end for line in lines)
     tap = StreamTap(read_openai, "sk-secret")
     passed = b"".join(tap.feed(raw[at : at + cut]) for at in range(0, len(raw), cut)) + tap.rest()
 
