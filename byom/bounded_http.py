@@ -1,9 +1,10 @@
 """uvicorn's HTTP protocol with bounds on what no application hears of.
 
 uvicorn reads the head of a request for as long as it comes, and whatever its size: a client could
-keep a connection, or fill the memory, before an application is asked. One that takes nothing of
-its answer would keep the connection, what waits for it, and the provider's stream behind it.
-Bodies are the applications' own to bound.
+keep a connection, or fill the memory, before an application is asked; and after it by a trailer, or
+by what may stand beside the length of a chunk. One that takes nothing of its answer would keep the
+connection, what waits for it, and the provider's stream behind it. Bodies are the applications' own
+to bound.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ class HeadTooLarge(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Hangs up where a head is larger than MAX_HEAD_BYTES or takes longer than HEAD_SECONDS, and
-    where for STALLED_SECONDS too little is taken of an answer for more of it to be written."""
+    """Hangs up where a head, or what stands around a body in chunks, is larger than MAX_HEAD_BYTES;
+    where a head takes longer than HEAD_SECONDS; and where for STALLED_SECONDS too little is taken
+    of an answer for more of it to be written."""
 
     _in_head = False
     _waits: asyncio.TimerHandle | None = None  # for the rest of a head: most come in one read
     _stalls: asyncio.TimerHandle | None = None  # set while more is written than is taken
-    _received = 0  # bytes since a head began, in whole reads
+    _received = 0  # bytes since a head began, or since there was any of a body, in whole reads
     _in_headers = 0
+    _has_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -70,12 +73,22 @@ class BoundedHttp(HttpToolsProtocol):
             self._stalls = None
 
     def data_received(self, data: bytes) -> None:
+        self._has_body = False
         super().data_received(data)
         if self._in_head:
             self._wait()
-            self._received += len(data)
-            if self._received > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("The head of the request is too large.")
+        elif not self.cycle or not self.cycle.more_body:
+            return  # no more of this request is to come
+        self._received = 0 if self._has_body else self._received + len(data)
+        if self._received > MAX_HEAD_BYTES and not self.transport.is_closing():
+            if self._in_head or not self.cycle.response_started:
+                self.send_400_response("The head of the request, or a trailer, is too large.")
+            else:
+                self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        self._has_body = True
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         if not self._in_head:

@@ -23,6 +23,7 @@ reading the request.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -58,7 +59,7 @@ class Cycle(RequestResponseCycle):
         self.response_started = True
         self.waiting_for_100_continue = False
         status: int = message["status"]
-        if self.access_log:
+        if self.access_log and self.access_logger.isEnabledFor(logging.INFO):
             self._log(status)
         body, more = message["body"], message["more_body"]
         self.transport.write(self._written(status, message["lines"], body, more))

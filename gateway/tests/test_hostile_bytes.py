@@ -204,6 +204,35 @@ def test_headers_without_end_are_cut_off(line: Line, kind: str) -> None:
     assert time.monotonic() - began < PATIENCE
 
 
+@pytest.mark.parametrize("token", [True, False])
+@pytest.mark.parametrize("begun", [b"2\r\n{}\r\n0\r\nX-Sum: ", b"2;x="], ids=["trailer", "chunk"])
+def test_what_stands_around_a_body_without_end_is_cut_off(
+    line: Line, simulator: SimulatorThread, begun: bytes, token: bool
+) -> None:
+    """No application hears of it: it would be kept whole, whoever sends it."""
+    head = line.head(b"Transfer-Encoding: chunked")
+    line.send(head if token else head.replace(line.token, b"none"), begun)
+    time.sleep(0.1)  # so that who is refused has been
+    sent = 0
+    with suppress(BrokenPipeError, ConnectionResetError):
+        while sent < 32 * 2**20:
+            line.socket.sendall(b"x" * 65536)
+            sent += 65536
+    assert sent < 16 * 2**20  # what the system's own buffers take
+    assert not simulator.app.log
+
+
+def test_trailers_of_a_usual_size_are_none_of_our_business(line: Line) -> None:
+    body = b"%x\r\n%b\r\n0\r\nX-Sum: 1\r\n\r\n" % (len(ASKED), ASKED)
+    for _ in range(2):  # on one connection
+        line.send(
+            line.head(b"Transfer-Encoding: chunked"),
+            *[body[: at + 1][at:] for at in range(len(body))],
+        )
+        line.socket.settimeout(PATIENCE)
+        assert status(line.answers()) == 200
+
+
 def test_a_body_that_trickles_is_not_waited_for_for_ever(
     line: Line, simulator: SimulatorThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
