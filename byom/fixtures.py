@@ -8,8 +8,10 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,13 +25,29 @@ if TYPE_CHECKING:
     from byom.tests.databases import Database
 
 
+_PATIENCE = 5.0  # seconds
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
     """Before any fixture ends: the thread that writes the ledger looks after leases until nobody
-    needs them, and must not meet a database that is being emptied."""
+    needs them, and a server of the test's may still read for a client that has left. Neither must
+    meet a database that is being emptied."""
+    if selection := sys.modules.get("gateway.selection"):
+        _wait_for(selection._threads)
     if ledger := sys.modules.get("usage.group_commit"):
         ledger.leases.forget_all()
         ledger.group_commit().close()
+
+
+def _wait_for(threads: ThreadPoolExecutor) -> None:
+    """Until none of them is at work. Python has no public way to ask."""
+    until = monotonic() + _PATIENCE
+    while monotonic() < until:
+        is_idle = threads._idle_semaphore._value >= len(threads._threads)
+        if is_idle and threads._work_queue.empty():
+            return
+        sleep(0.005)
 
 
 @pytest.fixture(autouse=True)
