@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
                 transport.resume_reading()
             self._give_back(self)
         else:
-            transport.close()
+            transport.abort()
 
     # What the parser calls.
 

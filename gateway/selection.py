@@ -12,11 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
+from django.utils import timezone
 
 from agents.clients import ModelMismatch, NothingSelected, Selection, select
 from credentials.authentication import note_use
@@ -33,7 +35,7 @@ from usage.admission import admit_at_once, let_in, make_room
 from usage.ceiling import ceiling
 from usage.group_commit import group_commit
 from usage.ledger import OpenCall
-from usage.memory import Memory, hashed
+from usage.memory import Memory, hashed, looks
 from usage.models import Surface
 
 P = ParamSpec("P")
@@ -98,7 +100,7 @@ class Guest:
 
 
 class Chosen:
-    """A selection made ready for the calls of the second that it is remembered for: all of it is
+    """A selection made ready for the calls of the seconds that it is remembered for: all of it is
     checked and worked out, and nothing is kept of the key, which each call opens for itself.
 
     Raises Unreadable, KeyRefused and BaseURLRefused.
@@ -154,7 +156,10 @@ async def guest_of(token: str) -> Guest:
 
 
 def authenticate(token: str) -> Guest:
-    """The token's guest, from the database. Raises as `guest_of` does."""
+    """The token's guest, for who may ask the database. Raises as `guest_of` does."""
+    looks.look()
+    if known := _guests.known(hashed(token)):
+        return known
     age = _guests.age
     if not token:
         raise TokenMissing
@@ -170,8 +175,12 @@ def authenticate(token: str) -> Guest:
         pinned_id=row.credential_id,
         cache_seconds=row.cache_seconds,
     )
-    _guests.keep(hashed(token), guest, age)
+    _guests.keep(hashed(token), guest, age, _seconds_until(row.expires_at))
     return guest
+
+
+def _seconds_until(moment: datetime | None) -> float | None:
+    return None if moment is None else (moment - timezone.now()).total_seconds()
 
 
 async def admitted(guest: Guest, where: Route, asked: Asked) -> tuple[Chosen, OpenCall]:
@@ -203,11 +212,17 @@ async def _admit(call: OpenCall, most: Usage | None) -> None:
 
 
 def choose(guest: Guest, where: Route, model: str) -> Chosen:
-    """From the database. Raises WrongAddress and WrongCredential (only where nothing is
+    """For who may ask the database. Raises WrongAddress and WrongCredential (only where nothing is
     translated), what `agents.clients.select` raises, Unreadable, KeyRefused and BaseURLRefused."""
+    looks.look()
+    wanted = _wanted(guest, where, model)
+    if known := _selections.known(wanted):
+        return known
     age = _selections.age
     chosen = Chosen(_selected(guest, where, model))
-    _selections.keep(_wanted(guest, where, model), chosen, age)
+    credential = chosen.selection.credential
+    seconds = _seconds_until(credential.expires_at) if credential else None
+    _selections.keep(wanted, chosen, age, seconds)
     return chosen
 
 

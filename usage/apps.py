@@ -17,7 +17,7 @@ class UsageConfig(AppConfig):
 
         if settings.OTEL:
             _start_tracing()
-        post_migrate.connect(keep_trigger, sender=self)
+        post_migrate.connect(keep_triggers, sender=self)
 
 
 def _start_tracing() -> None:
@@ -30,8 +30,11 @@ def _start_tracing() -> None:
     tracing.start()
 
 
-def keep_trigger(using: str, **kwargs: Any) -> None:
-    """SQLite drops the trigger where a later migration remakes the ledger's table."""
+def keep_triggers(using: str, **kwargs: Any) -> None:
+    """SQLite drops triggers where a later migration remakes their table."""
+    from usage import changes  # its models can't be imported sooner
+
     connection = connections[using]
+    changes.install(connection)
     if "usage_pendingrollup" in connection.introspection.table_names():
         outbox.install(connection)

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from providers.vocabulary import Usage
 from usage.budget_models import Budget, Reservation, Unit, nano_usd
-from usage.memory import Memory, forget_on_change
+from usage.memory import Memory, forget_on_change, looks
 from usage.models import UsageQuerySet, UsageRecord
 from usage.periods import LENGTHS, Period
 
@@ -154,8 +154,8 @@ def charge(record: UsageRecord) -> None:
 
 
 def over(row: UsageRecord | Parties) -> tuple[Budget, ...]:
-    """The budgets that a call counts in, as they were within the last second: their limits and
-    counters may have changed. Uses the database where nothing is remembered."""
+    """The budgets that a call counts in, with the limits that they had within the last second;
+    their counters may be older. May use the database."""
     parties = row if isinstance(row, Parties) else parties_of(row)
     found = known_over(parties)
     return read_over(parties) if found is None else found
@@ -166,7 +166,10 @@ def parties_of(row: Budget | UsageRecord) -> Parties:
 
 
 def read_over(parties: Parties) -> tuple[Budget, ...]:
-    """The same as they are now, to be remembered."""
+    """The same for who may ask the database, which is looked at in any case."""
+    looks.look()
+    if (known := _over.known(parties)) is not None:
+        return known
     age = _over.age
     found = tuple(Budget.objects.over(**parties._asdict()))
     _over.keep(parties, found, age)

@@ -14,6 +14,7 @@ from credentials.models import AccessToken, LLMCredential
 from providers import registry
 from usage.alert_models import Alert, AlertDelivery, AlertPreference
 from usage.budget_models import Budget, Reservation
+from usage.change_models import Change
 from usage.daily import DailyUsage, PendingRollup, RollupLock
 from usage.price_models import PriceList, PriceOverride
 from usage.reconciliation_models import Reconciliation, ReconciliationRow
@@ -25,6 +26,7 @@ __all__ = [
     "AlertDelivery",
     "AlertPreference",
     "Budget",
+    "Change",
     "DailyUsage",
     "PaidBy",
     "PendingRollup",

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from providers import registry
 from providers.vocabulary import Usage
-from usage.memory import Memory, forget_on_change
+from usage.memory import Memory, forget_on_change, looks
 
 MILLION = 1_000_000
 _NOT_NEGATIVE = MinValueValidator(Decimal(0))
@@ -118,7 +118,10 @@ def overrides() -> tuple[PriceOverride, ...]:
 
 
 def read_overrides() -> tuple[PriceOverride, ...]:
-    """The same as it is now, to be remembered."""
+    """The same for who may ask the database, which is looked at in any case."""
+    looks.look()
+    if (known := _overrides.known(_ALL)) is not None:
+        return known
     age = _overrides.age
     found = tuple(PriceOverride.objects.order_by("effective_from", "pk"))
     _overrides.keep(_ALL, found, age)
