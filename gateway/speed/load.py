@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from time import perf_counter
 from typing import cast
 from urllib.parse import urlsplit
@@ -22,22 +23,27 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One of the things compared. `process` is the id of its worker, 0 where nobody asks."""
+    """One of the things compared. `process` is the id of its worker, 0 where nobody asks; `others`
+    are keys that connections take in turn with `key`."""
 
     name: str
     url: str
     key: str = field(repr=False)
     process: int = 0
+    others: tuple[str, ...] = field(default=(), repr=False)
 
-    def request(self, *, stream: bool) -> bytes:
-        """The bytes of one request."""
+    def requests(self, *, stream: bool) -> list[bytes]:
+        """The bytes of a request with each of the keys."""
+        return [self._request(key, stream) for key in (self.key, *self.others)]
+
+    def _request(self, key: str, stream: bool) -> bytes:
         address = urlsplit(self.url)
         asked = {"model": "gpt-4o-mini", "messages": _MESSAGES, "stream": stream}
         body = json.dumps(asked).encode()
         lines = [
             f"POST {address.path}/chat/completions HTTP/1.1",
             f"host: {address.netloc}",
-            f"authorization: Bearer {self.key}",
+            f"authorization: Bearer {key}",
             "content-type: application/json",
             f"content-length: {len(body)}",
         ]
@@ -116,11 +122,11 @@ async def load(target: Target, *, connections: int, stream: bool, seconds: float
     address = urlsplit(target.url)
     host, port = address.hostname or "", address.port or 80
     loop = asyncio.get_running_loop()
-    request = target.request(stream=stream)
+    requests = cycle(target.requests(stream=stream))
     start = perf_counter()
     made = [
         await loop.create_connection(
-            lambda: _Connection(request, tally, start + seconds), host, port
+            lambda: _Connection(next(requests), tally, start + seconds), host, port
         )
         for _ in range(connections)
     ]

@@ -35,13 +35,15 @@ class NotUp(Exception):
 
 
 @contextmanager
-def standing(*, budget: bool, variables: Mapping[str, str] = _NONE) -> Iterator[list[Target]]:
+def standing(
+    *, budget: bool, users: int = 1, variables: Mapping[str, str] = _NONE
+) -> Iterator[list[Target]]:
     """The targets, for as long as they are needed: the provider itself, bare relays by aiohttp and
-    by our own client, and the gateway; with a budget to keep or without. `variables` are settings
-    of the gateway's."""
+    by our own client, and the gateway; with so many users, each with a budget to keep or without.
+    `variables` are settings of the gateway's."""
     with ExitStack() as stack:
         stack.enter_context(throwaway_database())
-        token = _guest(budget)
+        token, *others = [_guest(f"bench-{number}", budget) for number in range(users)]
         ports = [_free_port() for _ in range(4)]
         upstream, bare, thin, gateway = (f"http://127.0.0.1:{port}" for port in ports)
         environment = {
@@ -67,17 +69,17 @@ def standing(*, budget: bool, variables: Mapping[str, str] = _NONE) -> Iterator[
             Target("direct", upstream + _BASE, KEY),
             Target("bare", bare, KEY, ids[1]),
             Target("bare, own client", thin, KEY, ids[2]),
-            Target("gateway", f"{gateway}/v1", token, ids[3]),
+            Target("gateway", f"{gateway}/v1", token, ids[3], tuple(others)),
         ]
 
 
-def _guest(budget: bool) -> str:
+def _guest(name: str, budget: bool) -> str:
     """The token of somebody with a key and perhaps a budget that never ends."""
-    user = get_user_model().objects.create_user("bench")
+    user = get_user_model().objects.create_user(name)
     add_credential(owner=user, provider="openai", api_key=KEY)
     if budget:
-        Budget.objects.create(name="bench", user=user, limit_units=_ENOUGH**2 // 1000)
-    return AccessToken.issue(user=user, name="bench")[1]
+        Budget.objects.create(name=name, user=user, limit_units=_ENOUGH**2 // 1000)
+    return AccessToken.issue(user=user, name=name)[1]
 
 
 @contextmanager

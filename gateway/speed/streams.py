@@ -67,7 +67,7 @@ class Taken:
 
 def request(target: Target, header: str) -> bytes:
     """The bytes of a request for a stream, of the kind that the header asks the upstream for."""
-    ask = target.request(stream=True)
+    ask = target.requests(stream=True)[0]
     return ask.replace(b"\r\ncontent-type:", f"\r\n{header}\r\ncontent-type:".encode(), 1)
 
 

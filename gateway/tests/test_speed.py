@@ -35,6 +35,15 @@ def test_the_bare_relays_pass_on_what_the_simulator_says(
 
 
 @pytest.mark.integration
+def test_connections_take_the_keys_in_turn(simulator: SimulatorThread) -> None:
+    keys = ("sk-sim-ok-key-1", "sk-sim-ok-key-2", "sk-sim-ok-key-3")
+    target = Target("direct", f"{simulator.url}/openai/v1", keys[0], others=keys[1:])
+    run(load(target, connections=4, stream=False, seconds=0.01))
+
+    assert {entry.key_last4 for entry in simulator.app.log} == {key[-4:] for key in keys}
+
+
+@pytest.mark.integration
 def test_what_is_refused_is_told_and_does_not_count(simulator: SimulatorThread) -> None:
     target = Target("direct", f"{simulator.url}/openai/v1", "sk-wrong")
     tally = run(load(target, connections=1, stream=False, seconds=0.01))

@@ -25,15 +25,16 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--rounds", type=int, default=5, help="of each kind of load, in turns (5)")
         add("--seconds", type=float, default=0.4, help="length of a round (0.4)")
+        add("--users", type=int, default=1, help="that share the connections, a token each (1)")
         add("--no-budget", action="store_true", help="leave the budget out: see what it costs")
         add("--json", action="store_true", help="machine-readable")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rounds, seconds = options["rounds"], options["seconds"]
-        if rounds < 1 or seconds <= 0:
-            raise CommandError("--rounds and --seconds must be above 0.", returncode=2)
+        rounds, seconds, users = options["rounds"], options["seconds"], options["users"]
+        if rounds < 1 or seconds <= 0 or users < 1:
+            raise CommandError("--rounds, --seconds and --users must be above 0.", returncode=2)
         try:
-            with standing(budget=not options["no_budget"]) as targets:
+            with standing(budget=not options["no_budget"], users=users) as targets:
                 figures.settle(targets)  # a worker that has just begun has not all its modules yet
                 idle = {t.name: figures.memory_mb(t.process) for t in targets if t.process}
                 found = figures.run(targets, rounds=rounds, seconds=seconds)
