@@ -21,7 +21,7 @@ from usage.price_models import PriceOverride, known_overrides
 from usage.prices import Listed, Price, listed, most_that_it_costs, price_of
 from usage.rates import plan_of
 
-TERMS_SECONDS = 0.1
+TERMS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,8 @@ class Account:
 
     def terms(self) -> Terms | None:
         """Without the database; None if that has to be asked. What is remembered holds for
-        `memory.SECONDS`, and what is worked out of it for TERMS_SECONDS more."""
+        `memory.SECONDS` after a look, and what is worked out of it for TERMS_SECONDS, unless a
+        look finds a change."""
         known = self._terms
         if known and known.changes == Changes.count and monotonic() < known.until:
             return known

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from usage.change_models import Change
 
-KEPT = timedelta(hours=1)
+KEPT = timedelta(minutes=5)
 _TABLE = Change._meta.db_table
 _PREFIX = "note_change_"
 _FUNCTION = f"""

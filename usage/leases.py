@@ -29,7 +29,8 @@ from usage.budgets import Intent, NoPrice, locked
 
 SHARE = 16  # a lease takes no more than this part of the room that is left
 FEWEST, MOST = 4, 1024  # calls of the kind that asked for it, that a lease has room for
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0  # until the database is asked anew that had no room to give
 RENEW_SECONDS = 300.0
 
 
@@ -138,7 +139,7 @@ def _has_room(lease: Lease, units: int) -> bool:
 
 def _found_none(lease: Lease) -> bool:
     """Whether the database had no room to give just now."""
-    return not lease.units and time.monotonic() - lease.renewed_at < IDLE_SECONDS
+    return not lease.units and time.monotonic() - lease.renewed_at < _AGAIN_SECONDS
 
 
 def _is_idle(lease: Lease) -> bool:
