@@ -179,16 +179,21 @@ def _set_aside(pk: uuid.UUID, lease_id: uuid.UUID, out: int, units: int) -> int:
         rows = Reservation.objects.filter(call_id=lease_id, budget_id=pk)
         if budget is None:
             return 0
-        before = rows.values_list("units", flat=True).first() or 0
-        others = budget.reserved_units - before
+        before = rows.values_list("units", flat=True).first()
+        others = budget.reserved_units - (before or 0)
         size = out + _chunk(budget.limit_units - budget.spent_units - others - out, units)
         budget.reserved_units = others + size
         budget.save(update_fields=["reserved_units"])
-        expires_at = now + timedelta(seconds=settings.RESERVATION_SECONDS)
-        if size:
-            kept = {"units": size, "expires_at": expires_at}
-            Reservation.objects.update_or_create(call_id=lease_id, budget_id=pk, defaults=kept)
-        else:
+        # Nobody else has this lease, and each step would be a trip to the database.
+        kept = {
+            "units": size,
+            "expires_at": now + timedelta(seconds=settings.RESERVATION_SECONDS),
+        }
+        if before is None and size:
+            Reservation.objects.create(call_id=lease_id, budget_id=pk, **kept)
+        elif size:
+            rows.update(**kept)
+        elif before is not None:
             rows.delete()
     return size
 
