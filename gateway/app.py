@@ -27,8 +27,9 @@ from gateway.dialects import access_token, error_bytes, passing_query
 from gateway.errors import ClientGone, DatabaseAway, GatewayError, KeyInAddress
 from gateway.exchange import Exchange, Receive, Scope, Send
 from gateway.options import holding, read_options
+from gateway.orders import Order
 from gateway.rate_headers import rate_headers
-from gateway.relay import Order, Relay
+from gateway.relay import Relay
 from gateway.routes import Route, model_asked_for, route, spoken
 from gateway.selection import Chosen, admitted, guest_of, in_database, known_guest
 from gateway.translated import Translated

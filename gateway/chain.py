@@ -23,7 +23,8 @@ from gateway.asked import Asked
 from gateway.errors import ClientGone, GatewayError
 from gateway.exchange import Exchange
 from gateway.options import Options
-from gateway.relay import Order, Relay, Whole
+from gateway.orders import Order, Whole
+from gateway.relay import Relay
 from gateway.routes import Route
 from gateway.selection import Chosen, Guest, choose, in_database
 from gateway.translated import Translated, request_of

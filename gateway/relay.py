@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import perf_counter
-from urllib.parse import urlencode
 
 import httpcore2
 
-from gateway.asked import Asked, prompt_characters
+from gateway.asked import prompt_characters
 from gateway.connection import Answer, ConnectionTrouble
 from gateway.deadlines import Deadline
-from gateway.dialects import Dialect, error_bytes
+from gateway.dialects import error_bytes
 from gateway.errors import ClientGone
 from gateway.exchange import STREAM_HEADERS, Exchange
+from gateway.orders import RATE_LIMITS, Order, Pairs, Whole, passing_headers
 from gateway.rate_headers import rate_headers
 from gateway.readers import Reading
 from gateway.receipts import receipt_headers
-from gateway.routes import Operation
 from gateway.taps import StreamTap, read_whole
 from gateway.upstream import NotConnected, Pieces, Upstream, held_upstream, upstream, whole
 from providers.dial import Refused
@@ -45,12 +42,6 @@ from usage.group_commit import group_commit
 from usage.ledger import OpenCall, Outcome
 from usage.models import Status, UsageRecord
 
-_RESPONSE_HEADERS = frozenset(
-    {b"content-type", b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms"}
-    | {b"x-should-retry", b"openai-processing-ms", b"openai-version", b"server-timing"}
-)
-_RATE_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
-_RAW_RATE_LIMITS = tuple(name.encode() for name in _RATE_LIMITS)
 STREAM_SECONDS = 3600.0  # for all of a stream
 _LINGER_SECONDS = 1.0
 _TIMEOUTS = (TimeoutError, httpcore2.TimeoutException)
@@ -61,50 +52,6 @@ _TROUBLE = (
     Refused,
     UnreadableAnswer,
 )
-Pairs = list[tuple[str, str]]
-
-
-@dataclass(slots=True)
-class Order:
-    """One call as it goes out. `seconds` bound a whole answer, and each silence of a stream."""
-
-    dialect: Dialect
-    does: Operation
-    asked: Asked
-    label: str
-    url: str
-    query: Pairs
-    key: str = field(repr=False)
-    seconds: float
-    is_simulated: bool
-    is_trusted: bool
-
-    async def send(self, upstream: Upstream, headers: Mapping[str, str]) -> Answer:
-        """Of the client's headers only those go along that are known to do no harm. Raises as
-        `Upstream.post` does."""
-        allowed = self.dialect.request_headers
-        passing = {}
-        for name, value in headers.items():
-            is_allowed = name in allowed or (self.is_simulated and name.startswith("x-sim-"))
-            if is_allowed and value.isascii() and value.isprintable():
-                passing[name] = value
-        passing[self.dialect.key_header] = self.dialect.key_prefix + self.key
-        return await upstream.post(
-            f"{self.url}?{urlencode(self.query)}" if self.query else self.url,
-            body=self.asked.body,
-            headers=passing,
-            seconds=self.seconds,
-            trusted=self.is_trusted,
-        )
-
-
-@dataclass(slots=True)
-class Whole:
-    """An answer that came at once: what was asked for, or the provider's refusal."""
-
-    status: int
-    headers: Pairs
-    body: bytes
 
 
 class Relay:
@@ -173,7 +120,7 @@ class Relay:
             if response.status != 200 or not is_stream:
                 body = await whole(response)
                 self.provider_seconds = perf_counter() - sent
-                return Whole(response.status, _passing(headers), body)
+                return Whole(response.status, passing_headers(headers), body)
             await self._pass_on(response)
             return None
         finally:
@@ -189,7 +136,7 @@ class Relay:
         pieces = Pieces(response)
         # What came with the head leaves with it, in one packet.
         first = self._taken(tap, await pieces.read()) if response.has_more else b""
-        theirs = _passing(response.headers)
+        theirs = passing_headers(response.headers)
         headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
         await self.exchange.start(200, headers, first)
         self.begun = True
@@ -307,23 +254,13 @@ class Relay:
         if self.call.hold is None:
             return []
         for name, _ in theirs:
-            if name.startswith(_RATE_LIMITS):
+            if name.startswith(RATE_LIMITS):
                 return []
         return rate_headers(self.order.dialect, self.call.hold.remaining)
 
     def _receipt(self, record: UsageRecord | None = None) -> Pairs:
         spent = self.exchange.seconds() - self.provider_seconds if record else None
         return receipt_headers(self.call, record, spent)
-
-
-def _passing(headers: Mapping[bytes, bytes]) -> Pairs:
-    """Of the provider's headers those that clients use; none that sets a cookie or names an
-    account."""
-    return [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in headers.items()
-        if name in _RESPONSE_HEADERS or name.startswith(_RAW_RATE_LIMITS)
-    ]
 
 
 def _json(text: str) -> object:
