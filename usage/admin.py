@@ -19,6 +19,7 @@ from usage.models import (
     AlertDelivery,
     AlertPreference,
     Budget,
+    Change,
     DailyUsage,
     PendingRollup,
     PriceList,
@@ -62,6 +63,15 @@ class RollupWorkAdmin(ReadOnlyAdmin):
     """What the roll-up job works with: rows stand here for seconds."""
 
     show_full_result_count = False
+
+
+@admin.register(Change)
+class ChangeAdmin(ReadOnlyAdmin):
+    """That something was changed which server processes remember. A note stands here for minutes:
+    what was changed, and by whom, the audit trail knows."""
+
+    list_display = ("pk", "at")
+    ordering = ("-pk",)
 
 
 @admin.register(Budget)
