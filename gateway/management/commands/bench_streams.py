@@ -47,7 +47,7 @@ class Command(BaseCommand):
         self._see_to_files(max(2 * streams, 2 * readers) + SPARE_FILES)
         at_once = {"BYOM_CONCURRENT_CALLS": str(streams + readers)}
         try:
-            with standing(budget=True, variables=at_once) as (upstream, _, gateway):
+            with standing(budget=True, variables=at_once) as (upstream, *_, gateway):
                 found = uvloop.run(_measure(upstream, gateway, options))
                 rows = _rows(streams, readers)
         except (NotUp, Broken) as error:
