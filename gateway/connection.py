@@ -88,11 +88,25 @@ class Answer:
             if self.has_ended:
                 return b""
             await self._wait()
-        pieces, self.pieces, self.size = self.pieces, [], 0
-        if self.is_paused:
+        pieces = self._taken()
+        if self.is_paused and self.size <= BUFFER_BYTES:
             self.is_paused = False
             self._connection.resume(self)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _taken(self) -> list[bytes]:
+        """About a buffer's worth: who passes it on has a copy or two of it."""
+        if self.size <= BUFFER_BYTES:
+            pieces, self.pieces, self.size = self.pieces, [], 0
+            return pieces
+        size = count = 0
+        while size < BUFFER_BYTES:
+            size += len(self.pieces[count])
+            count += 1
+        pieces = self.pieces[:count]
+        del self.pieces[:count]
+        self.size -= size
+        return pieces
 
     async def _wait(self) -> None:
         connection = self._connection
