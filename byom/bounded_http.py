@@ -74,7 +74,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._has_body = False
+        idle = self.timeout_keep_alive_task
         super().data_received(data)
+        if idle is not None and not self._in_head and self._is_idle():
+            self._stay_idle(idle.when())
         if self._in_head:
             self._wait()
         elif not self.cycle or not self.cycle.more_body:
@@ -85,6 +88,16 @@ class BoundedHttp(HttpToolsProtocol):
                 self.send_400_response("The head of the request, or a trailer, is too large.")
             else:
                 self.transport.close()
+
+    def _is_idle(self) -> bool:
+        return self.timeout_keep_alive_task is None and (
+            self.cycle is None or self.cycle.response_complete
+        )
+
+    def _stay_idle(self, until: float) -> None:
+        """What began no request is no reason for uvicorn to wait for another for ever."""
+        left = max(0.0, until - self.loop.time())
+        self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
 
     def on_body(self, body: bytes) -> None:
         self._has_body = True

@@ -396,7 +396,7 @@ PERIODIC_JOBS = {
     "credentials.lifecycle.housekeeping": 3600.0,
     "usage.rollups.roll_up": 2.0,
     "usage.budgets.reclaim": 60.0,
-    "usage.changes.prune": 60.0,
+    "usage.changes.look_after": 60.0,
     "usage.price_lists.refresh": 60.0,
     "usage.alerts.check": 60.0,
     "usage.deliveries.deliver": 10.0,

@@ -19,6 +19,7 @@ from gateway.deadlines import Clock
 
 MAX_HEAD_BYTES = 64 * 1024  # and of trailers, and of whatever else stands around a body
 BUFFER_BYTES = 2**16
+_LARGE_BYTES = 2**16  # of a request
 _RESET = (errno.ECONNRESET, errno.EPIPE)
 _BODILESS = (204, 304)
 
@@ -151,15 +152,18 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
         self._bodiless = 0  # bytes that have come since there was any of a body
+        self._in_headers = 0
+        self._is_large = False
         self._has_body = self._is_interim = self._keeps_alive = self._has_more = False
 
     async def ask(self, head: bytes, body: bytes, seconds: float) -> Answer:
         """The answer to a request, once its head is there. `seconds` bound each wait for bytes.
         Raises HungUp, Garbled and TimeoutError; the connection is closed then."""
         answer = self._answer = Answer(self, seconds)
-        self._bodiless = 0
-        self.transport.writelines((head, body))
+        self._bodiless = self._in_headers = 0
+        self._is_large = len(body) > _LARGE_BYTES
         try:
+            self.transport.writelines((head, body))
             await answer.head()
         except BaseException:
             self.leave(answer)
@@ -191,7 +195,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
 
+    def eof_received(self) -> None:
+        """The end of all answers, though the rest of a request may wait to be taken."""
+        self._lose(None)
+        self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(exc)
+
+    def _lose(self, exc: Exception | None) -> None:
         self._parser = None  # the two hold each other
         answer, self._answer = self._answer, None
         if answer is None:
@@ -232,6 +244,8 @@ class Connection(asyncio.Protocol):
         self._answer = None
         transport = self.transport
         is_clean = self._keeps_alive and not self._has_more
+        if self._is_large and answer.status >= 400:
+            is_clean = False  # TLS does not tell whether all of the request has been taken
         if is_clean and not transport.get_write_buffer_size() and not transport.is_closing():
             if answer.is_paused:
                 transport.resume_reading()
@@ -249,6 +263,9 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         if answer is None or answer.has_head:  # a trailer is of no interest
             return
+        self._in_headers += len(name) + len(value)
+        if self._in_headers > MAX_HEAD_BYTES:  # all of it may have come in one read
+            raise Garbled
         name, headers = name.lower(), answer.headers
         headers[name] = headers[name] + b", " + value if name in headers else value
 
@@ -257,6 +274,8 @@ class Connection(asyncio.Protocol):
         if answer is None or answer.has_ended or self._parser is None:
             return
         status = self._parser.get_status_code()
+        if status < 100:
+            raise Garbled
         if status < 200:
             self._is_interim = True
             return

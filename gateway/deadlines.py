@@ -128,11 +128,13 @@ class Clock:
 
     def _tick(self) -> None:
         now = monotonic()
-        for alarm in [one for one in self.alarms if one.at is not None and one.at <= now]:
-            alarm.ring()
-        self.runs = bool(self.alarms)
-        if self.runs:
-            self.loop.call_later(TICK_SECONDS, self._tick)
+        try:
+            for alarm in [one for one in self.alarms if one.at is not None and one.at <= now]:
+                alarm.ring()
+        finally:  # whatever became of one, the others wait for theirs
+            self.runs = bool(self.alarms)
+            if self.runs:
+                self.loop.call_later(TICK_SECONDS, self._tick)
 
 
 class _Here(threading.local):

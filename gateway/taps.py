@@ -14,7 +14,7 @@ from providers.http import UnreadableAnswer
 from providers.redaction import redact
 from providers.vocabulary import JSON
 
-_MOST_FAILED = 3  # tries in one chunk to find events that are alike, as each looks through it
+_MOST_TRIES = 8  # in one chunk to find events that are alike, as each looks through all of it
 _UNEXPECTED = (AttributeError, TypeError, ValueError, LookupError, RecursionError)
 
 
@@ -86,15 +86,13 @@ class StreamTap:
             return b""
         chunk = bytes(self._begun) + chunk if self._begun else chunk
         passing: list[bytes] = []
-        begin = at = failed = 0  # `begin` is where that begins which passes as it is
-        while True:
-            if self._shape is not None and failed < _MOST_FAILED:
-                alike = self._end_of_alike(chunk, at, *self._shape)
-                if alike == len(chunk) and not begin:
+        begin = at = 0  # `begin` is where that begins which passes as it is
+        for _ in range(_MOST_TRIES):
+            if self._shape is not None:
+                at = self._end_of_alike(chunk, at, *self._shape)
+                if at == len(chunk) and not begin:
                     self._begun.clear()
                     return chunk
-                failed += alike == at
-                at = alike
             end = chunk.find(b"\n\n", at)
             if end < 0:
                 break

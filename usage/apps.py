@@ -1,10 +1,11 @@
+from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 from usage import outbox
 
@@ -17,6 +18,7 @@ class UsageConfig(AppConfig):
 
         if settings.OTEL:
             _start_tracing()
+        pre_migrate.connect(lift_triggers, sender=self)
         post_migrate.connect(keep_triggers, sender=self)
 
 
@@ -28,6 +30,14 @@ def _start_tracing() -> None:
             f"BYOM_OTEL=on needs the packages of requirements-otel.txt ({error})."
         ) from None
     tracing.start()
+
+
+def lift_triggers(using: str, plan: Sequence[Any] = (), **kwargs: Any) -> None:
+    """PostgreSQL changes no column's type that a trigger names."""
+    from usage import changes  # its models can't be imported sooner
+
+    if plan:
+        changes.remove(connections[using])
 
 
 def keep_triggers(using: str, **kwargs: Any) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from usage.change_models import Change
@@ -49,9 +49,17 @@ def seen() -> tuple[int, int]:
     return number, int(total)
 
 
-def prune() -> None:
-    """For a timer."""
-    Change.objects.filter(at__lt=timezone.now() - KEPT).delete()
+def look_after() -> None:
+    """For a timer: drops old notes, and makes triggers that a migration left out which failed.
+
+    A transaction may have been open for so long that its note is old when it comes to light: that
+    something was dropped is a change too.
+    """
+    install(connection)
+    with transaction.atomic():
+        dropped, _ = Change.objects.filter(at__lt=timezone.now() - KEPT).delete()
+        if dropped:
+            Change.objects.create()
 
 
 class _Trigger(NamedTuple):

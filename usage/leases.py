@@ -3,8 +3,9 @@
 To set aside the most of each call by itself takes a transaction per call, on a row that all calls
 of a person share. So where there is plenty of room a process takes some of it at once, as one
 `Reservation`, and divides it among its calls in memory. Nothing is promised twice: what a process
-has taken is set aside in the database, and what it no longer needs it gives back within a second
-or two. Where room is scarce each call goes to the database, and the last dollar is counted out
+has taken is set aside in the database, and what it no longer needs it gives back after some
+seconds. When anything was changed (a limit, say), a lease is renewed before it is used again. Where
+room is scarce each call goes to the database, and the last dollar is counted out
 exactly (`usage.budgets`).
 
 What calls out of a lease have cost is charged with their ledger rows, while the lease stays as
@@ -26,6 +27,7 @@ from django.utils import timezone
 
 from usage.budget_models import Budget, Reservation
 from usage.budgets import Intent, NoPrice, locked
+from usage.memory import Changes
 
 SHARE = 16  # a lease takes no more than this part of the room that is left
 FEWEST, MOST = 4, 1024  # calls of the kind that asked for it, that a lease has room for
@@ -45,6 +47,7 @@ class Lease:
     out: int = 0
     used: int = 0
     frozen: bool = False
+    changes: int = -1  # `Changes.count` when it was last renewed: its budget may have changed since
     taken_at: float = 0.0
     renewed_at: float = -RENEW_SECONDS
     renewing: threading.Lock = field(default_factory=threading.Lock)
@@ -64,7 +67,9 @@ def take(wanted: Sequence[Held]) -> bool:
     with _lock:
         for key, units in wanted:
             lease = _leases.get(key)
-            if lease is None or lease.frozen or lease.units - lease.out - lease.used < units:
+            if lease is None or lease.frozen or lease.changes != Changes.count:
+                return False
+            if lease.units - lease.out - lease.used < units:
                 return False
             leases.append((lease, units))
         now = time.monotonic()
@@ -102,7 +107,7 @@ def extend(intent: Intent, budgets: Iterable[Budget]) -> None:
 
 
 def tidy() -> bool:
-    """Gives back what nobody has asked for in the last second, and renews what is old. Whether
+    """Gives back what nobody has asked for in the last seconds, and renews what is old. Whether
     anything is left to look after. Uses the database."""
     for lease in list(_leases.values()):
         if _is_idle(lease) or (lease.units and _is_old(lease)):
@@ -134,12 +139,14 @@ def forget_all() -> None:
 
 def _has_room(lease: Lease, units: int) -> bool:
     with _lock:
-        return lease.units - lease.out - lease.used >= units and not _is_old(lease)
+        has_room = lease.units - lease.out - lease.used >= units
+        return has_room and lease.changes == Changes.count and not _is_old(lease)
 
 
 def _found_none(lease: Lease) -> bool:
     """Whether the database had no room to give just now."""
-    return not lease.units and time.monotonic() - lease.renewed_at < _AGAIN_SECONDS
+    is_fresh = time.monotonic() - lease.renewed_at < _AGAIN_SECONDS
+    return not lease.units and is_fresh and lease.changes == Changes.count
 
 
 def _is_idle(lease: Lease) -> bool:
@@ -159,11 +166,11 @@ def _renew(lease: Lease, units: int) -> None:
     """
     with _lock:
         lease.frozen = True
-        out, used = lease.out, lease.used
+        out, used, changes = lease.out, lease.used, Changes.count
     try:
         size = _set_aside(lease.budget_id, lease.id, out, units)
         with _lock:
-            lease.units = size
+            lease.units, lease.changes = size, changes
             lease.used -= used
             lease.renewed_at = time.monotonic()
     finally:

@@ -126,7 +126,7 @@ class Memory(Generic[K, V]):
                 self.forget()
             self._read_anew.discard(key)
             most = MOST_SECONDS if seconds is None else min(MOST_SECONDS, seconds)
-            self._values[key] = self._looks.clock() + most, self._looks.number, value
+            self._values[key] = self._looks.clock() + most, age[1], value
 
     def forget(self) -> None:
         self._age += 1

@@ -85,6 +85,14 @@ class Provider:
             await answer(reader, writer)
 
 
+def _tls(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's for `localhost`, and that of a client who trusts it."""
+    certificate, key = make_certificate(directory, "localhost")
+    theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    theirs.load_cert_chain(certificate, key)
+    return theirs, ssl.create_default_context(cafile=str(certificate))
+
+
 async def ask(http: Upstream, url: str, seconds: float = 10, body: bytes = b"{}") -> bytes:
     answer = await http.post(url, body=body, headers={}, seconds=seconds, trusted=True)
     try:
@@ -170,6 +178,8 @@ def test_headers_are_found_by_small_letters_and_those_of_one_name_are_joined(run
     [
         b"nonsense\r\n\r\n",
         b"\x16\x03\x01\x02\x00",
+        b"HTTP/1.1 099 Odd\r\nContent-Length: 5\r\n\r\nhello" + HELLO,
+        OK + b"a:\r\n" * 50_000 + b"\r\n",
         b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
         OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
@@ -329,6 +339,60 @@ def test_an_answer_before_the_request_was_taken_is_passed_on(run: Run) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_the_rest_of_a_refused_request_is_in_nobodys_way(
+    run: Run, is_secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS has a buffer of its own behind the one that can be asked for its size."""
+    theirs, ours = _tls(tmp_path)
+    monkeypatch.setattr(module, "ssl_context", lambda: ours)
+    asked: list[bytes] = []
+    serving: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        serving.append(task)
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if len(asked) == 1:
+                writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge")
+                await asyncio.sleep(5)  # takes no more of it
+            writer.write(HELLO)
+            await writer.drain()
+        writer.transport.abort()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(
+            serve, "127.0.0.1", 0, ssl=theirs if is_secure else None
+        )
+        port = server.sockets[0].getsockname()[1]
+        url = f"{'https' if is_secure else 'http'}://localhost:{port}/v1"
+        async with upstream() as http:
+            assert await ask(http, url, body=b"x" * 8_000_000) == b"large"
+            assert await ask(http, url, seconds=3) == b"hello"
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving)
+
+    run(scenario())
+    assert len(asked) == 2
+
+
+def test_an_answer_that_ends_with_half_the_connection_is_there_at_once(run: Run) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 413 Too Large\r\n\r\nlarge")
+        writer.write_eof()
+        await asyncio.sleep(30)  # takes nothing of the request
+
+    async def scenario() -> None:
+        async with Provider(refuse) as provider, upstream() as http:
+            assert await ask(http, provider.url, 3, body=b"x" * 20_000_000) == b"large"
+
+    run(scenario())
+
+
 def test_bytes_that_nobody_asked_for_end_a_kept_connection(run: Run) -> None:
     async def unasked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(2)
@@ -469,11 +533,8 @@ def test_a_name_is_looked_up_once_for_all_who_ask(
 def test_a_certificate_is_asked_for_the_name(
     run: Run, is_trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate, key = make_certificate(tmp_path, "localhost")
-    theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    theirs.load_cert_chain(certificate, key)
+    theirs, ours = _tls(tmp_path)
     if is_trusted:
-        ours = ssl.create_default_context(cafile=str(certificate))
         monkeypatch.setattr(module, "ssl_context", lambda: ours)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -31,6 +31,7 @@ from gateway.tests.test_gateway import BODY, QUICK
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
 PATIENCE = 5.0
+KEEP_ALIVE = 5.0  # uvicorn's, in seconds
 ASKED = json.dumps(BODY).encode()
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\n"
 
@@ -239,6 +240,23 @@ def test_a_body_that_trickles_is_not_waited_for_for_ever(
     monkeypatch.setattr("gateway.exchange.BODY_SECONDS", 0.3)
     line.send(line.head(b"Content-Length: 1000"), *[b"{"] * 20, pause=0.03)
     assert status(line.answers()) == 408
+
+
+@pytest.mark.parametrize("rest", [b"\r\n", b"x"], ids=["an empty line", "more of a body"])
+def test_what_begins_no_request_does_not_keep_a_connection(
+    server: str, monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    """uvicorn takes it for the next request, and waits for that for ever."""
+    line = Line(Place(server, "byom_none"))
+    line.send(line.head(b"Content-Length: 9" if rest == b"x" else b"Content-Length: 0"))
+    assert b" 401 " in line.socket.recv(65536)
+    began = time.monotonic()
+    line.send(*[rest] * 4, pause=0.5)
+    line.socket.settimeout(2 * KEEP_ALIVE)
+    with suppress(ConnectionResetError):
+        assert line.socket.recv(100) == b""
+    assert time.monotonic() - began < 2 * KEEP_ALIVE
+    line.socket.close()
 
 
 def test_a_head_that_does_not_come_is_not_waited_for_for_ever(

@@ -74,6 +74,19 @@ def test_a_hard_budget_refuses_what_it_has_no_room_for_and_says_why(alice: User)
     assert state(row) == (MOST_NANO, MOST_NANO)
 
 
+def test_a_soft_budget_warns_from_the_first_call_on_that_overdraws_it(alice: User) -> None:
+    """Its counters may be remembered as they were when there was room."""
+    budget(3 * MOST_NANO, user=alice, is_hard=False)
+    warnings = []
+    for _ in range(4):
+        call = opened(alice)
+        admit(call, MOST)
+        warnings.append(bool(call.warnings))
+        settled(call)
+
+    assert warnings == [False, False, False, True]
+
+
 def test_a_soft_budget_lets_calls_through_and_warns(alice: User) -> None:
     row = budget(1, user=alice, is_hard=False)
     call = opened(alice)

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from providers.vocabulary import Usage
-from usage import budgets, leases
-from usage.admission import PriceUnknown, admit, admit_at_once, make_room
+from usage import budgets, leases, memory
+from usage.admission import BudgetSpent, PriceUnknown, admit, admit_at_once, make_room
 from usage.ledger import OpenCall
 from usage.models import Budget, Reservation
 from usage.tests.test_budgets import MOST, MOST_NANO, budget, opened, settled, state
@@ -78,6 +78,22 @@ def test_a_lease_that_goes_back_leaves_what_calls_under_way_hold(alice: User) ->
     assert not admit_at_once(opened(alice), MOST)
 
 
+def test_a_lease_is_not_used_any_more_once_its_budget_was_changed(alice: User) -> None:
+    row = budget(PLENTY, user=alice)
+    readied(alice)
+    Budget.objects.filter(pk=row.pk).update(limit_units=0)  # by another process, say
+    assert admit_at_once(opened(alice), MOST)  # nobody has looked yet
+    memory.looks.forget()
+    memory.looks.look()
+
+    call = opened(alice)
+    assert not admit_at_once(call, MOST)
+    make_room(call, MOST)
+    assert not admit_at_once(call, MOST)
+    with pytest.raises(BudgetSpent):
+        admit(call, MOST)
+
+
 def test_where_room_is_scarce_each_call_asks_the_database(alice: User) -> None:
     row = budget(20 * MOST_NANO, user=alice)
     call = readied(alice)
@@ -118,11 +134,11 @@ def test_it_is_refused_at_once_that_has_no_price_where_one_is_asked_for(alice: U
 def test_a_call_that_is_refused_by_a_rate_limit_gives_its_part_back(
     alice: User, settings: Any
 ) -> None:
-    budget(PLENTY, user=alice)
-    readied(alice)
     settings.RATE_LIMITS = {
         **settings.RATE_LIMITS, "user": {"calls": 1, "tokens": 0, "concurrent": 0}
     }  # fmt: skip
+    budget(PLENTY, user=alice)
+    readied(alice)
     assert admit_at_once(opened(alice), MOST)
     before = sum(lease.out for lease in leases._leases.values())
     with pytest.raises(Exception, match="limit of 1 calls"):

@@ -14,6 +14,7 @@ from agents.models import SelectionPolicy
 from credentials.models import AccessToken, ModelAlias
 from credentials.tests.factories import CredentialFactory
 from usage import changes
+from usage.apps import keep_triggers, lift_triggers
 from usage.budget_models import Budget
 from usage.change_models import Change
 from usage.memory import MOST_SECONDS, SECONDS, Looks, Memory
@@ -201,9 +202,43 @@ def test_triggers_are_made_once_and_anew_where_one_is_missing(db: None) -> None:
     assert changes._there(connection) == there
 
 
-def test_old_notes_are_dropped(db: None) -> None:
+def test_old_notes_are_dropped_and_that_is_a_change(db: None, noted: Callable[[], bool]) -> None:
     Change.objects.all().delete()
-    old, new = Change.objects.create(), Change.objects.create()
+    noted()
+    new = Change.objects.create()
+    old = Change.objects.create()  # of a transaction that has been open for long
     Change.objects.filter(pk=old.pk).update(at=timezone.now() - 2 * changes.KEPT)
-    changes.prune()
-    assert [one.pk for one in Change.objects.all()] == [new.pk]
+    new.delete()
+    changes.look_after()
+    assert noted()
+    changes.look_after()
+    assert not noted() and Change.objects.count() == 1
+
+
+def test_what_was_read_under_an_earlier_number_is_kept_under_that_one(world: World) -> None:
+    """A look may end between the two halves of keeping."""
+    world.looks.look()
+    age = world.memory.age
+    clock = world.looks.clock
+
+    def looking() -> float:
+        world.looks.clock = clock
+        world.changes += 1
+        world.now = 0.5
+        world.looks.look()
+        return clock()
+
+    world.looks.clock = looking
+    world.memory.keep("a", 1, age)
+    assert world.memory.known("a") is None
+
+
+@pytest.mark.integration
+def test_a_migration_may_change_a_watched_column(db: None) -> None:
+    there = changes._there(connection)
+    lift_triggers("default", plan=[()])
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE usage_budget ALTER COLUMN name TYPE varchar(300)")
+    keep_triggers("default")
+    assert changes._there(connection) == there
