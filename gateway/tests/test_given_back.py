@@ -118,7 +118,7 @@ def test_a_mistake_of_ours_in_the_relay_has_its_row(
     def broken(response: Any) -> Any:
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(relay, "_passing", broken)
+    monkeypatch.setattr(relay, "passing_headers", broken)
     with pytest.raises(RuntimeError):
         run(Client().post(token, asking()))
 
