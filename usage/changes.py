@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from hashlib import blake2b
+from time import monotonic
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
@@ -18,6 +19,7 @@ from django.utils import timezone
 from usage.change_models import Change
 
 KEPT = timedelta(minutes=5)
+LIFTED_SECONDS = 600.0  # for a migration
 _TABLE = Change._meta.db_table
 _PREFIX = "note_change_"
 _FUNCTION = f"""
@@ -55,11 +57,27 @@ def look_after() -> None:
     A transaction may have been open for so long that its note is old when it comes to light: that
     something was dropped is a change too.
     """
-    install(connection)
+    if _are_missed_for_long(connection):
+        install(connection)
     with transaction.atomic():
         dropped, _ = Change.objects.filter(at__lt=timezone.now() - KEPT).delete()
         if dropped:
             Change.objects.create()
+
+
+class _Missed:
+    since: float | None = None
+
+
+def _are_missed_for_long(connection: Any) -> bool:
+    """A migration that is under way has taken them away, and must not meet them."""
+    wanted = {(one.name, one.table) for one in _triggers()}
+    if wanted <= _there(connection):
+        _Missed.since = None
+        return False
+    now = monotonic()
+    _Missed.since = now if _Missed.since is None else _Missed.since
+    return now - _Missed.since >= LIFTED_SECONDS
 
 
 class _Trigger(NamedTuple):

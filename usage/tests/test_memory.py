@@ -242,3 +242,18 @@ def test_a_migration_may_change_a_watched_column(db: None) -> None:
             cursor.execute("ALTER TABLE usage_budget ALTER COLUMN name TYPE varchar(300)")
     keep_triggers("default")
     assert changes._there(connection) == there
+
+
+@pytest.mark.integration
+def test_triggers_that_a_failed_migration_left_out_come_back(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = changes._there(connection)
+    lift_triggers("default", plan=[()])
+    changes.look_after()
+    assert not changes._there(connection)  # the migration may still be under way
+    monkeypatch.setattr(changes, "LIFTED_SECONDS", 0.0)
+    changes.look_after()
+    assert changes._there(connection) == there
+    changes.look_after()
+    assert changes._Missed.since is None
