@@ -12,8 +12,8 @@ class GatewayConfig(AppConfig):
         from gateway.selection import MEMORIES
         from usage.memory import forget_on_change
 
-        told = frozenset({"last_used_at", "last_validated_at", "last_error", "reminded_days"})
+        notes = ("last_used_at", "last_validated_at", "last_error", "reminded_days", "updated_at")
         forget_on_change(MEMORIES, [ModelAlias, SelectionPolicy])
         forget_on_change(MEMORIES, [get_user_model()], but=frozenset({"last_login"}))
         forget_on_change(MEMORIES, [AccessToken], but=frozenset({"last_used_at"}))
-        forget_on_change(MEMORIES, [LLMCredential], but=told | {"updated_at"})
+        forget_on_change(MEMORIES, [LLMCredential], but=frozenset(notes))

@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
         self._bodiless = 0  # bytes that have come since there was any of a body
         self._in_headers = 0
         self._is_large = False
-        self._has_body = self._is_interim = self._keeps_alive = self._has_more = False
+        self._has_body = self._is_interim = self._keeps_alive = self._was_sent_more = False
 
     async def ask(self, head: bytes, body: bytes, seconds: float) -> Answer:
         """The answer to a request, once its head is there. `seconds` bound each wait for bytes.
@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
         answered before it took all of the request."""
         self._answer = None
         transport = self.transport
-        is_clean = self._keeps_alive and not self._has_more
+        is_clean = self._keeps_alive and not self._was_sent_more
         if self._is_large and answer.status >= 400:
             is_clean = False  # TLS does not tell whether all of the request has been taken
         if is_clean and not transport.get_write_buffer_size() and not transport.is_closing():
@@ -257,7 +257,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._answer is None or self._answer.has_ended:
-            self._has_more = True
+            self._was_sent_more = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         answer = self._answer

@@ -12,19 +12,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from ipaddress import ip_address
 from time import monotonic
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection
 
 from gateway.connection import Answer, Connection, ConnectionTrouble, HungUp
 from gateway.deadlines import Deadline, clock_of
+from gateway.kept import Kept, Place
 from providers.dial import MAX_ADDRESSES, checked_addresses
 from providers.http import MAX_BODY_BYTES, MAX_STREAM_BYTES, UnreadableAnswer, ssl_context
 from providers.per_loop import PerLoop, Scope
@@ -32,7 +32,6 @@ from providers.per_loop import PerLoop, Scope
 _CONNECT_SECONDS = 10.0
 _NEXT_ADDRESS_SECONDS = 0.25  # RFC 8305
 _NAME_SECONDS = 10.0  # that a provider's own name is remembered
-_IDLE_SECONDS = 30.0
 _STALE_SECONDS = 1.0  # a round trip tells that nobody is there any more; a provider thinks longer
 _PORTS = {"http": 80, "https": 443}
 _CONTROLS = bytes([*range(9), *range(10, 32), 127])
@@ -44,16 +43,6 @@ class NotConnected(ConnectionTrouble):
 
 class NotSecure(NotConnected):
     """no secure connection could be made"""
-
-
-class Place(NamedTuple):
-    """Where connections go. `is_guarded` ones serve no others, so that none that was made without
-    the guard can serve a call that needs it."""
-
-    scheme: str
-    host: str
-    port: int
-    is_guarded: bool
 
 
 class Upstream:
@@ -165,57 +154,6 @@ def _look_at(done: asyncio.Future[Any]) -> None:
         done.exception()
 
 
-class Kept:
-    """Connections that are kept for the next call to their place: the latest goes first."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._kept: dict[Place, deque[tuple[float, Connection]]] = {}
-        self._sweeping: asyncio.TimerHandle | None = None
-        self._is_closed = False
-
-    def take(self, place: Place) -> Connection | None:
-        kept = self._kept.get(place)
-        while kept:
-            since, connection = kept.pop()
-            if connection.is_open():
-                if monotonic() - since < _IDLE_SECONDS:
-                    return connection
-                connection.close()
-        return None
-
-    def put(self, place: Place, connection: Connection) -> None:
-        if self._is_closed:
-            connection.close()
-            return
-        kept = self._kept.get(place)
-        if kept is None:
-            kept = self._kept[place] = deque()
-        kept.append((monotonic(), connection))
-        if self._sweeping is None:
-            self._sweeping = self._loop.call_later(_IDLE_SECONDS, self._sweep)
-
-    def close(self) -> None:
-        self._is_closed = True
-        for kept in self._kept.values():
-            for _, connection in kept:
-                connection.close()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-
-    def _sweep(self) -> None:
-        """Closes those that nobody has used for long enough."""
-        self._sweeping = None
-        oldest = monotonic() - _IDLE_SECONDS
-        for place, kept in list(self._kept.items()):
-            while kept and (kept[0][0] <= oldest or not kept[0][1].is_open()):
-                kept.popleft()[1].close()
-            if not kept:
-                del self._kept[place]
-        if self._kept:
-            self._sweeping = self._loop.call_later(_IDLE_SECONDS / 2, self._sweep)
-
-
 async def _guarded(place: Place) -> Sequence[Any]:
     """Checked addresses and no others. Raises Refused, and OSError for a name that is not known."""
     found = await _checked(place)
@@ -304,6 +242,7 @@ def held_upstream(loop: asyncio.AbstractEventLoop) -> Upstream | None:
 _upstreams = PerLoop(Upstream, Upstream.close)
 
 
+@lru_cache(1024)
 def _is_literal(host: str) -> bool:
     with suppress(ValueError):
         return bool(ip_address(host))

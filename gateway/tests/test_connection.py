@@ -15,6 +15,7 @@ import uvloop
 from gateway import deadlines
 from gateway import upstream as module
 from gateway.connection import BUFFER_BYTES, ConnectionTrouble, Garbled, HungUp
+from gateway.kept import Place
 from gateway.tests.certificates import make_certificate
 from gateway.upstream import NotConnected, NotSecure, Pieces, Upstream, upstream, whole
 
@@ -451,7 +452,7 @@ def test_who_is_cancelled_leaves_no_connection_behind(run: Run, seconds: float) 
 
 
 def test_what_nobody_uses_is_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.kept.IDLE_SECONDS", 0.05)
 
     async def scenario() -> None:
         gone = asyncio.Event()
@@ -514,7 +515,7 @@ def test_a_name_is_looked_up_once_for_all_who_ask(
     looked_up: list[str] = []
     look_up = module._addresses
 
-    async def counted(loop: asyncio.AbstractEventLoop, place: module.Place) -> Any:
+    async def counted(loop: asyncio.AbstractEventLoop, place: Place) -> Any:
         looked_up.append(place.host)
         return await look_up(loop, place)
 
