@@ -12,7 +12,7 @@ ai.google.dev. `Usage` counts cached tokens as input and reasoning as output; se
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from providers.vocabulary import JSON, Usage, tier_of
@@ -50,13 +50,17 @@ class Reading:
 Reader = Callable[[Reading, JSON], None]
 
 
+_OPENAI_TEXTS = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
+
+
 def read_openai(reading: Reading, event: JSON) -> None:
-    if model := event.get("model"):
+    model = event.get("model")
+    if model and model != reading.model:
         reading.model = _word(model) or reading.model
     for choice in event.get("choices") or ():
         said = choice.get("delta") or choice.get("message") or {}
-        for name in ("content", "reasoning_content", "reasoning", "refusal"):
-            if isinstance(text := said.get(name), str):
+        for name, text in said.items():
+            if name in _OPENAI_TEXTS and isinstance(text, str):
                 reading.characters += len(text)
         for call in said.get("tool_calls") or ():
             function = call.get("function") or {}
@@ -68,17 +72,13 @@ def read_openai(reading: Reading, event: JSON) -> None:
         reading.usage = _openai_usage(counts, event.get("service_tier"))
 
 
-_OPENAI_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-_OPENAI_CACHED = ("cached_tokens", "cache_write_tokens")
-
-
 def _openai_usage(counts: JSON, tier: object) -> Usage:
     """Some servers leave thinking out of the completion but not out of the total."""
-    prompt, completion, total = _counts(counts, _OPENAI_COUNTS)
-    hidden = max(0, total - prompt - completion)
+    prompt, completion = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+    hidden = max(0, _count(counts, "total_tokens") - prompt - completion)
     cached = written = thought = 0
     if details := counts.get("prompt_tokens_details"):
-        cached, written = _counts(details, _OPENAI_CACHED)
+        cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
     if thinking := counts.get("completion_tokens_details"):
         thought = _count(thinking, "reasoning_tokens")
     return Usage(
@@ -211,15 +211,9 @@ def read_count(reading: Reading, event: JSON) -> None:
 def _count(counts: JSON, name: str, otherwise: int = 0) -> int:
     """A number of tokens, whatever a server may have sent in its place."""
     value = counts.get(name)
-    return min(max(value, 0), _MOST_TOKENS) if type(value) is int else otherwise
-
-
-def _counts(counts: JSON, names: Sequence[str]) -> list[int]:
-    found = []
-    for name in names:
-        value = counts.get(name)
-        found.append(min(max(value, 0), _MOST_TOKENS) if type(value) is int else 0)
-    return found
+    if type(value) is not int:
+        return otherwise
+    return value if 0 <= value <= _MOST_TOKENS else min(max(value, 0), _MOST_TOKENS)
 
 
 def _length(value: object) -> int:

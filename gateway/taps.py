@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from gateway.plain_json import parse
 from gateway.readers import Reader, Reading
 from providers.bounds import MOST_ANSWERED, MOST_LINE_BYTES, holds_too_much
@@ -46,10 +48,10 @@ def _note(read: Reader, reading: Reading, event: JSON) -> None:
 
 def _error_in(event: JSON) -> JSON | None:
     """The body of an error that an event tells of, in any of the ways that there are."""
-    if event.get("error") or event.get("type") == "error":
+    kind = event.get("type")
+    if event.get("error") or kind == "error":
         return event
-    response = event.get("response")
-    if event.get("type") == "response.failed" and isinstance(response, dict):
+    if kind == "response.failed" and isinstance(response := event.get("response"), dict):
         return {"error": response.get("error") or {}}
     return None
 
@@ -84,26 +86,31 @@ class StreamTap:
             if len(self._begun) > MOST_LINE_BYTES:
                 raise UnreadableAnswer("a line of the stream is too long")
             return b""
-        chunk = bytes(self._begun) + chunk if self._begun else chunk
+        if self._begun:
+            chunk = bytes(self._begun) + chunk
+            self._begun.clear()
         passing: list[bytes] = []
         begin = at = 0  # `begin` is where that begins which passes as it is
         for _ in range(_MOST_TRIES):
             if self._shape is not None:
                 at = self._end_of_alike(chunk, at, *self._shape)
-                if at == len(chunk) and not begin:
-                    self._begun.clear()
-                    return chunk
             end = chunk.find(b"\n\n", at)
             if end < 0:
                 break
-            passing.append(chunk[begin:at])
-            begin = end + 2
-            self._read_event(chunk[at:end], passing)
-            at = begin
+            end += 2
+            event = chunk[at:end]
+            passes = self._read_event(event)
+            if passes is not event:
+                passing += (chunk[begin:at], passes)
+                begin = end
+            at = end
+        if at == len(chunk) and not begin:
+            return chunk
         passing.append(chunk[begin:at])
-        *lines, rest = chunk[at:].split(b"\n")
-        self._begun = bytearray(rest)
-        self._pass(lines, passing)
+        if at < len(chunk):
+            *lines, rest = chunk[at:].split(b"\n")
+            self._begun += rest
+            self._pass(lines, passing)
         return b"".join(passing)
 
     def _end_of_alike(self, chunk: bytes, at: int, before: bytes, after: bytes) -> int:
@@ -115,22 +122,52 @@ class StreamTap:
         if self._skips_blank or self.reading.closed or not chunk.startswith(before, at):
             return at
         end = after + b"\n\n"
-        last = chunk.rfind(end, at + len(before))
+        start = at + len(before)
+        last = chunk.rfind(end, start)
         if last < 0:
             return at
-        texts = chunk[at + len(before) : last].split(end + before)
+        texts = chunk[start:last].split(end + before)
         text = b"".join(texts)
-        if not _is_plain(text):
-            return at
-        self.reading.characters += len(text) if text.isascii() else sum(map(_letters, texts))
-        return last + len(end)
+        if text.isascii() and _is_plain(text):
+            self.reading.characters += len(text)
+            return last + len(end)
+        for text in texts:
+            characters = _characters(text)
+            if characters is None:
+                break
+            self.reading.characters += characters
+            at += len(before) + len(text) + len(end)
+        return at
 
-    def _read_event(self, event: bytes, passing: list[bytes]) -> None:
-        """Its shape is that of its data, with what stands before: Anthropic's have a name."""
+    def _read_event(self, event: bytes) -> bytes:
+        """An event, with the blank line at its end, as it should pass now: the same object if it
+        should pass as it is."""
+        is_one_line = event.find(b"\n") == len(event) - 2
+        if (
+            is_one_line
+            and event.startswith(b"data:")
+            and not (self._skips_blank or self.reading.closed)
+        ):
+            line = event[:-2]
+            kept = self._data(line)
+            if kept is line and not self.reading.closed:
+                return event
+            passes = kept + b"\n\n" if kept else b""
+            if self.reading.closed:
+                self._hold(passes)
+                return b""
+            return passes
+        passing: list[bytes] = []
         known = self._shape
-        self._pass([*event.split(b"\n"), b""], passing)
+        self._pass(event[:-1].split(b"\n"), passing)
+        self._name_shape(event, known)
+        return b"".join(passing)
+
+    def _name_shape(self, event: bytes, known: tuple[bytes, bytes] | None) -> None:
+        """An event's shape is that of its data, with what stands before: Anthropic's have a name.
+        If it is a new one it is that of the data alone until now."""
         if self._shape is not None and self._shape is not known:
-            head, newline, data = event.rpartition(b"\n")
+            head, newline, data = event[:-2].rpartition(b"\n")
             if head and data.startswith(b"data:") and b"data:" not in head:
                 before, after = self._shape
                 self._shape = head + newline + before, after
@@ -167,9 +204,11 @@ class StreamTap:
 
     def _data(self, line: bytes) -> bytes:
         """The line as it should pass; empty if it should not."""
-        if self._shape is not None and (text := _text_between(line, *self._shape)) is not None:
-            self.reading.characters += _letters(text)
-            return line
+        if self._shape is not None:
+            characters = _characters_between(line, *self._shape)
+            if characters is not None:
+                self.reading.characters += characters
+                return line
         payload = line[len(b"data:") :].strip()
         if holds_too_much(payload, MOST_ANSWERED):
             return line
@@ -184,27 +223,32 @@ class StreamTap:
             return line
         before = self.reading.characters
         _note(self.read, self.reading, event)
-        self._shape = _shape_of(line, self.reading.characters - before)
+        self._shape = _shape_of(line, self.reading.characters - before) or self._shape
         if self.reading.error is not None:
             return redact(line.decode("utf-8", "replace"), self.secret).encode()
         return b"" if self.hides_usage and _is_usage_only(event) else line
 
 
-def _text_between(line: bytes, before: bytes, after: bytes) -> bytes | None:
+def _characters_between(line: bytes, before: bytes, after: bytes) -> int | None:
     start, end = len(before), len(line) - len(after)
     if start > end or not (line.startswith(before) and line.endswith(after)):
         return None
-    text = line[start:end]
-    return text if _is_plain(text) else None
+    return _characters(line[start:end])
+
+
+def _characters(text: bytes) -> int | None:
+    """How many characters that is which stands between two quotation marks in JSON; None if it is
+    no text, or more than one."""
+    if _is_plain(text):
+        return len(text) if text.isascii() else len(text.decode("utf-8", "replace"))
+    try:
+        return len(orjson.loads(b'"%b"' % text))
+    except ValueError:
+        return None
 
 
 def _is_plain(text: bytes) -> bool:
-    """Whether all of it is a text in JSON that needs no reading, and no more than that."""
     return not (b'"' in text or b"\\" in text or b"\n" in text)
-
-
-def _letters(text: bytes) -> int:
-    return len(text.decode("utf-8", "replace"))
 
 
 _TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]+)"')
@@ -214,7 +258,7 @@ def _shape_of(line: bytes, characters: int) -> tuple[bytes, bytes] | None:
     """What stands before and after the text of a line, where the text is all that was counted in
     it and stands there once."""
     found = list(_TEXT.finditer(line))
-    if len(found) != 1 or _letters(found[0][1]) != characters:
+    if len(found) != 1 or _characters(found[0][1]) != characters:
         return None
     start, end = found[0].span(1)
     return line[:start], line[end:]
