@@ -25,6 +25,22 @@ _CONTROLS = bytes([*range(32), 127])
 STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 
+class Head:
+    """The headers of an answer, written out: `lines` are as `byom.one_message` wants them. Making
+    one takes longer than adding to it, so one is made while something else is waited for."""
+
+    __slots__ = ("lines", "pairs")
+
+    def __init__(self, headers: Headers) -> None:
+        self.pairs = [*headers]
+        self.lines = _lines(self.pairs)
+
+    def add(self, name: str, value: str) -> None:
+        """What we say ourselves: printable ASCII."""
+        self.pairs.append((name, value))
+        self.lines += f"{name}: {value}\r\n".encode("ascii")
+
+
 class Exchange:
     """A request and the response to it, for use within the `with` of its `patience`. Header names
     are in lower case, as ASGI has them.
@@ -125,7 +141,7 @@ class Exchange:
 
     async def start(self, status: int, headers: Headers, data: bytes = b"") -> None:
         """`data` is what there is to write already."""
-        await self._begin(status, headers, data)
+        await self._begin(status, _lines(headers), data)
 
     async def write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -133,20 +149,18 @@ class Exchange:
     async def end(self, data: bytes = b"") -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+    async def answer(self, status: int, headers: Headers | Head, body: bytes) -> None:
         """A whole response at once; `keeps` is told of a good one first, as who has read it may
         leave, or ask again, at once."""
-        told = [*headers, ("content-length", str(len(body)))]
+        head = headers if isinstance(headers, Head) else Head(headers)
+        head.add("content-length", str(len(body)))
         if self.keeps and status == 200:
-            await self.keeps(told, body)
-        await self._begin(status, told, body, more=False)
+            await self.keeps(head.pairs, body)
+        await self._begin(status, head.lines, body, more=False)
 
-    async def _begin(
-        self, status: int, headers: Headers, body: bytes = b"", more: bool = True
-    ) -> None:
+    async def _begin(self, status: int, lines: bytes, body: bytes = b"", more: bool = True) -> None:
         """In one message where the server knows that (`byom.one_message`)."""
         self.has_begun = True
-        lines = _lines(headers)
         if self._takes_one_message:
             await self._send(
                 {

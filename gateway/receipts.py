@@ -26,8 +26,12 @@ def receipt_headers(
     for warning in call.warnings:
         headers.append(("x-byom-warning", warning.replace("“", '"').replace("”", '"')))
     if overhead is not None:
-        headers.append(("x-byom-overhead-ms", f"{overhead * 1000:.2f}"))
+        headers.append(overhead_header(overhead))
     return headers
+
+
+def overhead_header(seconds: float) -> tuple[str, str]:
+    return "x-byom-overhead-ms", f"{seconds * 1000:.2f}"
 
 
 def _written_out(payer: Payer) -> Pairs:

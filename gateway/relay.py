@@ -19,11 +19,11 @@ from gateway.connection import Answer, ConnectionTrouble
 from gateway.deadlines import Deadline
 from gateway.dialects import error_bytes
 from gateway.errors import ClientGone
-from gateway.exchange import STREAM_HEADERS, Exchange
+from gateway.exchange import STREAM_HEADERS, Exchange, Head
 from gateway.orders import RATE_LIMITS, Order, Pairs, Whole, passing_headers
 from gateway.rate_headers import rate_headers
 from gateway.readers import Reading
-from gateway.receipts import receipt_headers
+from gateway.receipts import overhead_header, receipt_headers
 from gateway.taps import StreamTap, read_whole
 from gateway.upstream import NotConnected, Pieces, Upstream, held_upstream, upstream, whole
 from providers.dial import Refused
@@ -39,7 +39,7 @@ from providers.http import UnreadableAnswer
 from providers.redaction import redact
 from providers.translation import read_failure
 from usage.group_commit import group_commit
-from usage.ledger import OpenCall, Outcome
+from usage.ledger import Closed, OpenCall, Outcome
 from usage.models import Status, UsageRecord
 
 STREAM_SECONDS = 3600.0  # for all of a stream
@@ -137,7 +137,7 @@ class Relay:
         # What came with the head leaves with it, in one packet.
         first = self._taken(tap, await pieces.read()) if response.has_more else b""
         theirs = passing_headers(response.headers)
-        headers = [*theirs, *STREAM_HEADERS, *self._receipt(), *self._limits(theirs)]
+        headers = [*theirs, *STREAM_HEADERS, *receipt_headers(self.call), *self._limits(theirs)]
         await self.exchange.start(200, headers, first)
         self.begun = True
         if not self.reading.closed:
@@ -194,16 +194,24 @@ class Relay:
             await self._fail(BadAnswer(self.order.label))
         else:
             self.reading = reading
-            record = await self._settle(Status.OK)
-            headers = [*whole.headers, *self._receipt(record), *self._limits(whole.headers)]
-            await self.exchange.answer(200, headers, whole.body)
+            closed, row = self._close(Status.OK)
+            await asyncio.sleep(0)  # so that the row is on its way while the head is made
+            record = closed.made.record if closed.made else await row
+            theirs = whole.headers
+            receipt = receipt_headers(self.call, record)
+            head = Head([*theirs, *receipt, *self._limits(theirs)])
+            await row
+            head.add(*overhead_header(self.exchange.seconds() - self.provider_seconds))
+            await self.exchange.answer(200, head, whole.body)
 
     async def _refuse(self, whole: Whole) -> None:
         """The provider's own words, with the key taken out should they repeat it."""
         await self._settle(Status.ERROR, self._refusal(whole))
         text = whole.body.decode("utf-8", "replace")
         body = redact(text, self.order.key).encode()
-        await self.exchange.answer(whole.status, [*whole.headers, *self._receipt()], body)
+        await self.exchange.answer(
+            whole.status, [*whole.headers, *receipt_headers(self.call)], body
+        )
 
     def _refusal(self, whole: Whole) -> ProviderError:
         text = whole.body.decode("utf-8", "replace")
@@ -223,7 +231,7 @@ class Relay:
         if self.begun:
             await self.exchange.end(self.order.dialect.error_frame(body))
         else:
-            headers = [("content-type", "application/json"), *self._receipt()]
+            headers = [("content-type", "application/json"), *receipt_headers(self.call)]
             await self.exchange.answer(error.status, headers, body)
 
     async def _settle_as_read(self) -> None:
@@ -234,8 +242,16 @@ class Relay:
         else:
             await self._settle(Status.OK if self.reading.ended else Status.CANCELLED)
 
-    async def _settle(self, status: Status, error: ProviderError | None = None) -> UsageRecord:
-        """The row, once it is durable. It is written whatever happens to who waits for it."""
+    async def _settle(self, status: Status, error: ProviderError | None = None) -> None:
+        """Returns once the row is durable."""
+        _, row = self._close(status, error)
+        await row
+
+    def _close(
+        self, status: Status, error: ProviderError | None = None
+    ) -> tuple[Closed, asyncio.Future[UsageRecord]]:
+        """The call that is over, and its row for once it is durable. That is written whatever
+        happens to who waits for it."""
         usage, source = self.reading.tokens(lambda: prompt_characters(self.order.asked.body))
         outcome = Outcome(
             status=status,
@@ -247,7 +263,8 @@ class Relay:
             request_id=self.request_id,
             is_free=self.order.does.is_free,
         )
-        return await group_commit().put(self.call.close(outcome), self.exchange.patience.loop)
+        closed = self.call.close(outcome)
+        return closed, group_commit().put(closed, self.exchange.patience.loop)
 
     def _limits(self, theirs: Pairs) -> Pairs:
         """Our own rate limits, where the provider has said nothing of its own."""
@@ -257,10 +274,6 @@ class Relay:
             if name.startswith(RATE_LIMITS):
                 return []
         return rate_headers(self.order.dialect, self.call.hold.remaining)
-
-    def _receipt(self, record: UsageRecord | None = None) -> Pairs:
-        spent = self.exchange.seconds() - self.provider_seconds if record else None
-        return receipt_headers(self.call, record, spent)
 
 
 def _json(text: str) -> object:

@@ -17,8 +17,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
+from typing import Any
 
 from django.db import IntegrityError, connections
+from django.dispatch import receiver
 
 from credentials.lifecycle import is_news
 from usage import budgets, leases
@@ -26,6 +28,8 @@ from usage.ledger import Closed
 from usage.loop_commit import LoopCommit
 from usage.models import Status, UsageRecord
 from usage.posting import Made, announce, make_ahead, on_postgresql, write, write_patiently
+from usage.signals import metrics_read
+from usage.telling import Telling
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ class GroupCommit:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Waiting | Job | None] = queue.SimpleQueue()
         self._loops: dict[asyncio.AbstractEventLoop, LoopCommit[Waiting]] = {}
+        self._telling: dict[asyncio.AbstractEventLoop, Telling[Answer]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -78,11 +83,21 @@ class GroupCommit:
 
     @asynccontextmanager
     async def on_this_loop(self) -> AsyncIterator[None]:
-        """While this lasts the running loop writes by itself, if the database lets it."""
-        if not on_postgresql():
-            yield
-            return
+        """While this lasts the running loop writes by itself, if the database lets it, and tells
+        of several calls at a time (`usage.telling`)."""
         loop = asyncio.get_running_loop()
+        self._telling[loop] = Telling(loop, _tell)
+        try:
+            if on_postgresql():
+                async with self._writing(loop):
+                    yield
+            else:
+                yield
+        finally:
+            self._telling.pop(loop).flush()
+
+    @asynccontextmanager
+    async def _writing(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator[None]:
         by_loop: LoopCommit[Waiting] = LoopCommit(self._written, self._handed_back)
         await by_loop.connect()
         self._loops[loop] = by_loop
@@ -92,11 +107,16 @@ class GroupCommit:
             del self._loops[loop]
             await by_loop.finish()
 
+    def tell_all(self) -> None:
+        """Tells now of what is told several at a time."""
+        for telling in list(self._telling.values()):
+            telling.flush()
+
     def _written(self, batch: Sequence[Waiting], due: Sequence[uuid.UUID]) -> None:
         for pk in due:
             self._queue.put(partial(budgets.recount, pk))
             self.wake()
-        _resolve([(one, one.made.record) for one in batch])
+        self._resolve([(one, one.made.record) for one in batch])
 
     def _handed_back(self, batch: Sequence[Waiting]) -> None:
         for one in batch:
@@ -138,7 +158,7 @@ class GroupCommit:
             batch = self._next()
         except queue.Empty:
             return self._look_after_leases()
-        _deliver(_answers([one for one in batch if isinstance(one, Waiting)]))
+        self._deliver(_answers([one for one in batch if isinstance(one, Waiting)]))
         for job in batch:
             if callable(job):
                 _done(job)
@@ -146,6 +166,33 @@ class GroupCommit:
             _on_leases(leases.give_all_back)
             return False
         return True
+
+    def _deliver(self, answers: Sequence[Answer]) -> None:
+        """One hand-over to each event loop, however many wait on it. Who wants to know of a call is
+        told there too: this thread has rows to write."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
+        for answer in answers:
+            by_loop[answer[0].row.get_loop()].append(answer)
+        for loop, ready in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(self._resolve, ready)
+            except RuntimeError:  # the loop is closed: nobody waits
+                _tell(ready)
+
+    def _resolve(self, answers: Sequence[Answer]) -> None:
+        """On the loop of who waits."""
+        telling = self._telling.get(answers[0][0].row.get_loop())
+        if telling:
+            telling.add(answers)
+        else:
+            _tell(answers)
+        for waiting, answer in answers:
+            if waiting.row.cancelled():
+                continue
+            if isinstance(answer, Exception):
+                waiting.row.set_exception(answer)
+            else:
+                waiting.row.set_result(answer)
 
     def _next(self) -> list[Waiting | Job | None]:
         """All that wait now, or the first that comes. Raises queue.Empty."""
@@ -236,19 +283,6 @@ def _lost(error: Exception) -> Exception:
     return error
 
 
-def _deliver(answers: Sequence[Answer]) -> None:
-    """One hand-over to each event loop, however many wait on it. Who wants to know of a call is
-    told there too, before who waits for it: this thread has rows to write."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
-    for answer in answers:
-        by_loop[answer[0].row.get_loop()].append(answer)
-    for loop, ready in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, ready)
-        except RuntimeError:  # the loop is closed: nobody waits
-            _tell(ready)
-
-
 def _tell(answers: Sequence[Answer]) -> None:
     try:
         announce([(one.entry, row) for one, row in answers if isinstance(row, UsageRecord)])
@@ -256,18 +290,12 @@ def _tell(answers: Sequence[Answer]) -> None:
         logger.error("What follows ledger rows failed: %s", type(error).__name__)
 
 
-def _resolve(answers: Sequence[Answer]) -> None:
-    _tell(answers)
-    for waiting, answer in answers:
-        if waiting.row.cancelled():
-            continue
-        if isinstance(answer, Exception):
-            waiting.row.set_exception(answer)
-        else:
-            waiting.row.set_result(answer)
-
-
 @cache
 def group_commit() -> GroupCommit:
     """The process's."""
     return GroupCommit()
+
+
+@receiver(metrics_read)
+def _tell_before_metrics(sender: Any, **kwargs: Any) -> None:
+    group_commit().tell_all()

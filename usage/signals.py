@@ -2,7 +2,8 @@
 is logged and never keeps a call from its row. They may be sent on an event loop: receivers don't
 use the database.
 
-`calls_settled`: `calls` (Settled, one or many: those whose rows were written together).
+`calls_settled`: `calls` (Settled, one or many; in a server up to `telling.SECONDS` after their
+rows, but before anything looks at /metrics).
 `call_refused`: `error` (usage.admission.NotAdmitted); nothing was sent and there is no row.
 `metrics_read`: before /metrics answers, for figures that are looked up rather than counted.
 """

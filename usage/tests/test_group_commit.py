@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
 from usage import group_commit as module
-from usage import posting, price_lists
+from usage import posting, price_lists, telling
 from usage.admission import admit_at_once, make_room
 from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
@@ -21,6 +21,7 @@ from usage.ledger_line import LedgerLine
 from usage.models import Budget, Status, UsageRecord, UsageSource
 from usage.posting import write
 from usage.price_models import read_overrides
+from usage.signals import Settled, calls_settled, metrics_read
 from usage.tests.test_budgets import MOST, MOST_NANO, opened
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
@@ -105,6 +106,39 @@ def test_budgets_are_charged_with_the_rows(alice: User, holders: int, written: W
     for row in rows:
         row.refresh_from_db()
         assert (row.spent_units, row.reserved_units) == (20 * MOST_NANO, 0)
+
+
+def test_a_server_tells_of_all_calls_before_it_shows_metrics_and_before_it_ends(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "SECONDS", 3600.0)
+    known_overrides_and_prices()
+    calls = [opened(alice) for _ in range(3)]
+    told: list[str] = []
+
+    def note(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
+        told.extend(str(call.record.pk) for call in calls)
+
+    calls_settled.connect(note)
+    commits = GroupCommit()
+    monkeypatch.setattr(module, "group_commit", lambda: commits)
+
+    async def scenario() -> None:
+        async with commits.on_this_loop():
+            for call in calls[:2]:
+                await commits.put(closed(call))
+            metrics_read.send(None)
+            assert told == [call.name for call in calls[:2]]
+            await commits.put(closed(calls[2]))
+            assert len(told) == 2
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        commits.close()
+        calls_settled.disconnect(note)
+
+    assert told == [call.name for call in calls]
 
 
 def test_a_row_that_can_not_be_written_takes_no_other_with_it(
