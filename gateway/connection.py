@@ -10,130 +10,17 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
-from time import monotonic
 from typing import cast
 
 import httptools
 
+from gateway.arrival import BUFFER_BYTES, Answer, Garbled, HungUp
 from gateway.deadlines import Clock
 
 MAX_HEAD_BYTES = 64 * 1024  # and of trailers, and of whatever else stands around a body
-BUFFER_BYTES = 2**16
 _LARGE_BYTES = 2**16  # of a request
 _RESET = (errno.ECONNRESET, errno.EPIPE)
 _BODILESS = (204, 304)
-
-
-class ConnectionTrouble(Exception):
-    """the connection failed"""
-
-    def __init__(self) -> None:
-        super().__init__(type(self).__doc__)
-
-
-class HungUp(ConnectionTrouble):
-    """the connection was closed"""
-
-    def __init__(self, *, unanswered: bool = False) -> None:
-        """`unanswered`: closed or reset by the other side, with nothing of an answer."""
-        self.unanswered = unanswered
-        super().__init__()
-
-
-class Garbled(ConnectionTrouble):
-    """the answer stopped in the middle or can't be understood"""
-
-
-class Answer:
-    """An answer as it comes. Its head is there once `Connection.ask` has returned it; header names
-    are in lower case, and values of one name joined.
-
-    Close it in the end, unless all of it has been read: then its connection is free already.
-    """
-
-    __slots__ = (
-        "_connection", "_error", "_seconds", "_waiter", "at", "ends_with_connection", "has_ended",
-        "has_head", "headers", "is_paused", "pieces", "size", "status",
-    )  # fmt: skip
-
-    def __init__(self, connection: Connection, seconds: float) -> None:
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.has_head = self.has_ended = self.ends_with_connection = False
-        self.at: float | None = None
-        self._connection, self._seconds = connection, seconds
-        self.pieces: list[bytes] = []
-        self.size = 0
-        self.is_paused = False
-        self._error: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def has_more(self) -> bool:
-        """Whether `read` has something without a wait."""
-        return bool(self.pieces)
-
-    async def head(self) -> None:
-        """Waits for it. Raises as `read` does."""
-        while not self.has_head:
-            if self._error is not None:
-                raise self._error
-            await self._wait()
-
-    async def read(self) -> bytes:
-        """What has come since the last time, or comes next; empty at the end. Raises HungUp,
-        Garbled, and TimeoutError if nothing comes for as long as was allowed."""
-        while not self.pieces:
-            if self._error is not None:
-                raise self._error
-            if self.has_ended:
-                return b""
-            await self._wait()
-        pieces = self._taken()
-        if self.is_paused and self.size <= BUFFER_BYTES:
-            self.is_paused = False
-            self._connection.resume(self)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _taken(self) -> list[bytes]:
-        """About a buffer's worth: who passes it on has a copy or two of it."""
-        if self.size <= BUFFER_BYTES:
-            pieces, self.pieces, self.size = self.pieces, [], 0
-            return pieces
-        size = count = 0
-        while size < BUFFER_BYTES:
-            size += len(self.pieces[count])
-            count += 1
-        pieces = self.pieces[:count]
-        del self.pieces[:count]
-        self.size -= size
-        return pieces
-
-    async def _wait(self) -> None:
-        connection = self._connection
-        self._waiter = connection.loop.create_future()
-        self.at = monotonic() + self._seconds
-        connection.clock.watch(self)
-        try:
-            await self._waiter
-        finally:
-            connection.clock.alarms.discard(self)
-            self._waiter = None
-
-    def ring(self) -> None:
-        self._connection.fail(self, TimeoutError("nothing came for too long"))
-
-    def close(self) -> None:
-        """Ends the connection if the answer has not ended."""
-        self._connection.leave(self)
-
-    def fail(self, error: Exception) -> None:
-        self._error = error
-        self.wake()
-
-    def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class Connection(asyncio.Protocol):

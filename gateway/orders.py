@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+from gateway.arrival import Answer
 from gateway.asked import Asked
-from gateway.connection import Answer
 from gateway.dialects import Dialect
 from gateway.routes import Operation
 from gateway.upstream import Upstream

@@ -14,8 +14,8 @@ from time import perf_counter
 
 import httpcore2
 
+from gateway.arrival import Answer, ConnectionTrouble
 from gateway.asked import prompt_characters
-from gateway.connection import Answer, ConnectionTrouble
 from gateway.deadlines import Deadline
 from gateway.dialects import error_bytes
 from gateway.errors import ClientGone
@@ -25,7 +25,7 @@ from gateway.rate_headers import rate_headers
 from gateway.readers import Reading
 from gateway.receipts import overhead_header, receipt_headers
 from gateway.taps import StreamTap, read_whole
-from gateway.upstream import NotConnected, Pieces, Upstream, held_upstream, upstream, whole
+from gateway.upstream import NotConnected, Upstream, held_upstream, upstream, whole
 from providers.dial import Refused
 from providers.errors import (
     BadAnswer,
@@ -133,25 +133,26 @@ class Relay:
         tap = self.tap = StreamTap(
             order.does.read, order.key, order.asked.hides_usage, self.reading
         )
-        pieces = Pieces(response)
         # What came with the head leaves with it, in one packet.
-        first = self._taken(tap, await pieces.read()) if response.has_more else b""
+        first = self._taken(tap, await response.read()) if response.has_more else b""
         theirs = passing_headers(response.headers)
         headers = [*theirs, *STREAM_HEADERS, *receipt_headers(self.call), *self._limits(theirs)]
         await self.exchange.start(200, headers, first)
         self.begun = True
         if not self.reading.closed:
-            await self._pass_pieces(tap, pieces)
+            await self._pass_pieces(tap, response)
         # A closed stream is read to the end of its connection, which can be used again then, though
         # not for long.
         if response.has_more or not response.has_ended:
             with suppress(TimeoutError), Deadline(_LINGER_SECONDS):
-                await self._pass_pieces(tap, pieces, lingers=True)
+                await self._pass_pieces(tap, response, lingers=True)
 
-    async def _pass_pieces(self, tap: StreamTap, pieces: Pieces, *, lingers: bool = False) -> None:
+    async def _pass_pieces(
+        self, tap: StreamTap, response: Answer, *, lingers: bool = False
+    ) -> None:
         """Until the stream is closed, or if it `lingers`, has ended."""
         exchange, reading = self.exchange, self.reading
-        while chunk := await pieces.read():
+        while chunk := await response.read():
             passing = self._taken(tap, chunk)
             if passing and not exchange.write_at_once(passing):
                 await exchange.write(passing)

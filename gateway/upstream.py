@@ -22,11 +22,12 @@ from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection
 
-from gateway.connection import Answer, Connection, ConnectionTrouble, HungUp
+from gateway.arrival import Answer, ConnectionTrouble, HungUp
+from gateway.connection import Connection
 from gateway.deadlines import Deadline, clock_of
 from gateway.kept import Kept, Place
 from providers.dial import MAX_ADDRESSES, checked_addresses
-from providers.http import MAX_BODY_BYTES, MAX_STREAM_BYTES, UnreadableAnswer, ssl_context
+from providers.http import MAX_BODY_BYTES, UnreadableAnswer, ssl_context
 from providers.per_loop import PerLoop, Scope
 
 _CONNECT_SECONDS = 10.0
@@ -68,7 +69,7 @@ class Upstream:
         seconds: float,
         trusted: bool,
     ) -> Answer:
-        """The answer's head; read the rest with `Pieces` or `whole`, then `close` it. `seconds`
+        """The answer's head; `read` the rest or have it `whole`, then `close` it. `seconds`
         bound each wait for bytes.
 
         Raises ConnectionTrouble, TimeoutError, UnreadableAnswer and, where the guard does not let
@@ -211,22 +212,6 @@ async def whole(answer: Answer) -> bytes:
         if len(pieces) > MAX_BODY_BYTES:
             raise UnreadableAnswer("the answer is too large")
     return bytes(pieces)
-
-
-class Pieces:
-    """An answer as it comes; no more is read ahead than a buffer holds."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._read, self._left = answer.read, MAX_STREAM_BYTES
-
-    async def read(self) -> bytes:
-        """What has come since the last time, or comes next; empty at the end. Raises as
-        `Upstream.post` does."""
-        piece = await self._read()
-        self._left -= len(piece)
-        if self._left < 0:
-            raise UnreadableAnswer("the answer is too large")
-        return piece
 
 
 def upstream() -> Scope[Upstream]:

@@ -67,23 +67,29 @@ def _input(body: Any) -> tuple[int, bool]:
     todo = [body]
     while todo:
         value = todo.pop()
-        if isinstance(value, str):
-            size = len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-            tokens += -(-size // BYTES_PER_TOKEN)
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             tokens += TOKENS_PER_ENTRY
             if "ttl" in value and value["ttl"] == "1h":
                 for_an_hour = True
             if ("url" in value or "data" in value) and _is_file(value):
                 tokens += TOKENS_PER_IMAGE
                 continue
-            todo += value.values()
-            for name in value:  # a model reads names of fields too: a tool's schema has them
-                size = len(name) if name.isascii() else len(name.encode("utf-8", "replace"))
-                tokens += -(-size // BYTES_PER_TOKEN)
+            for name, inner in value.items():
+                tokens += _most_tokens(name)  # a model reads names too: a tool's schema has them
+                if type(inner) is str:
+                    tokens += _most_tokens(inner)
+                else:
+                    todo.append(inner)
         elif isinstance(value, list | tuple):
             todo += value
+        elif isinstance(value, str):
+            tokens += _most_tokens(value)
     return tokens, for_an_hour
+
+
+def _most_tokens(text: str) -> int:
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def _is_file(value: dict[str, Any]) -> bool:

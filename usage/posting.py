@@ -7,7 +7,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -170,14 +170,14 @@ def one_trip(rows: Sequence[Made]) -> tuple[str, list[str]]:
     """PostgreSQL's statement that writes the rows and charges their budgets, one of STATEMENTS,
     and its values. It returns the budgets it found, and whether each is due for a new count."""
     now, sums = _dated(rows)
-    values = [now.isoformat(), f"[{','.join(row.text for row in rows)}]"]
+    values = [now.isoformat(), f"[{','.join([row.text for row in rows])}]"]
     match sums:
         case []:
             return _ROWS, values
-        case [(pk, units)]:
-            return _ROWS_AND_A_BUDGET, [*values, str(pk), str(units)]
+        case [(number, units)]:
+            return _ROWS_AND_A_BUDGET, [*values, _as_uuid(number), str(units)]
         case several:
-            told = [{"id": str(pk), "units": units} for pk, units in several]
+            told = [{"id": _as_uuid(number), "units": units} for number, units in several]
             return _ROWS_AND_BUDGETS, [*values, json.dumps(told)]
 
 
@@ -187,7 +187,12 @@ def note_written(rows: Sequence[Made]) -> None:
         state.adding, state.db = False, DEFAULT_DB_ALIAS
 
 
-def _dated(rows: Sequence[Made]) -> tuple[datetime, list[tuple[uuid.UUID, int]]]:
+@lru_cache(4096)  # as it is slow to make
+def _as_uuid(number: int) -> str:
+    return str(uuid.UUID(int=number))
+
+
+def _dated(rows: Sequence[Made]) -> tuple[datetime, list[tuple[int, int]]]:
     """When they are written, which the rows know from here on, and what they count in each budget,
     in the order of the budgets' keys."""
     now = timezone.now()
@@ -196,7 +201,7 @@ def _dated(rows: Sequence[Made]) -> tuple[datetime, list[tuple[uuid.UUID, int]]]
         row.record.created_at = now
         for number, units in row.sums:
             sums[number] += units
-    return now, [(uuid.UUID(int=number), units) for number, units in sorted(sums.items())]
+    return now, sorted(sums.items())
 
 
 def _as_json(call: OpenCall, row: UsageRecord) -> str:
@@ -250,7 +255,8 @@ def _in_one_transaction(rows: Sequence[Made]) -> list[uuid.UUID]:
     with transaction.atomic():
         UsageRecord.objects.bulk_create([row.record for row in rows])
         with connection.cursor() as cursor:
-            for pk, units in sums:
+            for number, units in sums:
+                pk = uuid.UUID(int=number)
                 cursor.execute(_SQLITE, [now, now, units, pk.hex, now])
                 due += [pk for row in cursor.fetchall() if row[0]]
     return due

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from gateway.upstream import Pieces, upstream
+from gateway.upstream import upstream
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -63,8 +63,7 @@ async def by_our_own() -> AsyncIterator[Ask]:
                         if name in response.headers
                     ],
                 )
-                pieces = Pieces(response)
-                while chunk := await pieces.read():
+                while chunk := await response.read():
                     yield chunk
             finally:
                 response.close()

@@ -14,10 +14,10 @@ import uvloop
 
 from gateway import deadlines
 from gateway import upstream as module
-from gateway.connection import BUFFER_BYTES, ConnectionTrouble, Garbled, HungUp
+from gateway.arrival import BUFFER_BYTES, ConnectionTrouble, Garbled, HungUp
 from gateway.kept import Place
 from gateway.tests.certificates import make_certificate
-from gateway.upstream import NotConnected, NotSecure, Pieces, Upstream, upstream, whole
+from gateway.upstream import NotConnected, NotSecure, Upstream, upstream, whole
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
@@ -216,10 +216,9 @@ def test_what_had_come_before_it_stopped_is_there(run: Run) -> None:
         async with Provider(CHUNKED[:-12], ends=True) as provider, upstream() as http:
             answer = await http.post(provider.url, body=b"{}", headers={}, seconds=5, trusted=True)
             await asyncio.sleep(0.05)
-            pieces = Pieces(answer)
-            assert (await pieces.read()).startswith(b"he")
+            assert (await answer.read()).startswith(b"he")
             with pytest.raises(Garbled):
-                while await pieces.read():
+                while await answer.read():
                     pass
 
     run(scenario())

@@ -13,7 +13,7 @@ import pytest
 
 from byom.tests.databases import Database
 from gateway import upstream as module
-from gateway.connection import ConnectionTrouble, HungUp
+from gateway.arrival import ConnectionTrouble, HungUp
 from gateway.tests.own_servers import program, server, worked
 from gateway.tests.under_load import QUESTION
 from gateway.upstream import Upstream, upstream, whole

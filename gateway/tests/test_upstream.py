@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
+from gateway import arrival
 from gateway import upstream as module
-from gateway.connection import Answer
+from gateway.arrival import Answer
 from gateway.upstream import NotConnected, Upstream, upstream, whole
 from providers import dial, guard
 from providers.dial import Refused
@@ -89,6 +90,20 @@ async def test_an_answer_that_is_too_large_is_given_up(http: Upstream) -> None:
         response = await ask(http, url)
         with pytest.raises(UnreadableAnswer):
             await whole(response)
+        response.close()
+
+
+async def test_a_stream_that_is_too_long_is_given_up(
+    http: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "MAX_STREAM_BYTES", 3 * 2**20)
+    async with server("200 OK", b"x" * 2**20, repeat=5) as (url, _):
+        response = await ask(http, url)
+        read = 0
+        with pytest.raises(UnreadableAnswer):
+            while piece := await response.read():
+                read += len(piece)
+        assert 2 * 2**20 < read <= 3 * 2**20
         response.close()
 
 

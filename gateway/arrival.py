@@ -1,0 +1,153 @@
+"""An answer of a provider as it comes, on one of our connections (`gateway.connection`)."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Protocol
+
+from gateway.deadlines import Clock
+from providers.http import MAX_STREAM_BYTES, UnreadableAnswer
+
+BUFFER_BYTES = 2**16
+
+
+class ConnectionTrouble(Exception):
+    """the connection failed"""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__)
+
+
+class HungUp(ConnectionTrouble):
+    """the connection was closed"""
+
+    def __init__(self, *, unanswered: bool = False) -> None:
+        """`unanswered`: closed or reset by the other side, with nothing of an answer."""
+        self.unanswered = unanswered
+        super().__init__()
+
+
+class Garbled(ConnectionTrouble):
+    """the answer stopped in the middle or can't be understood"""
+
+
+class Source(Protocol):
+    """The connection that an answer comes on."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def resume(self, answer: Answer) -> None: ...
+
+    def leave(self, answer: Answer) -> None: ...
+
+    def fail(self, answer: Answer, error: Exception) -> None: ...
+
+
+class Answer:
+    """An answer as it comes. Its head is there once `Connection.ask` has returned it; header names
+    are in lower case, and values of one name joined.
+
+    Close it in the end, unless all of it has been read: then its connection is free already.
+    """
+
+    __slots__ = (
+        "_connection", "_error", "_left", "_seconds", "_waiter", "at", "ends_with_connection",
+        "has_ended", "has_head", "headers", "is_paused", "pieces", "size", "status",
+    )  # fmt: skip
+
+    def __init__(self, connection: Source, seconds: float) -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.has_head = self.has_ended = self.ends_with_connection = False
+        self.at: float | None = None
+        self._connection, self._seconds = connection, seconds
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self._left = MAX_STREAM_BYTES
+        self.is_paused = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `read` has something without a wait."""
+        return bool(self.pieces)
+
+    async def head(self) -> None:
+        """Waits for it. Raises as `read` does."""
+        while not self.has_head:
+            if self._error is not None:
+                raise self._error
+            try:
+                await self._expect()
+            finally:
+                self._has_come()
+
+    async def read(self) -> bytes:
+        """What has come since the last time, or comes next; empty at the end. Raises HungUp,
+        Garbled, UnreadableAnswer above MAX_STREAM_BYTES, and TimeoutError if nothing comes for as
+        long as was allowed."""
+        while not self.pieces:
+            if self._error is not None:
+                raise self._error
+            if self.has_ended:
+                return b""
+            try:
+                await self._expect()
+            finally:
+                self._has_come()
+        pieces = self._taken()
+        if self.is_paused and self.size <= BUFFER_BYTES:
+            self.is_paused = False
+            self._connection.resume(self)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._left -= len(data)
+        if self._left < 0:
+            raise UnreadableAnswer("the answer is too large")
+        return data
+
+    def _taken(self) -> list[bytes]:
+        """About a buffer's worth: who passes it on has a copy or two of it."""
+        if self.size <= BUFFER_BYTES:
+            pieces, self.pieces, self.size = self.pieces, [], 0
+            return pieces
+        size = count = 0
+        while size < BUFFER_BYTES:
+            size += len(self.pieces[count])
+            count += 1
+        pieces = self.pieces[:count]
+        del self.pieces[:count]
+        self.size -= size
+        return pieces
+
+    def _expect(self) -> asyncio.Future[None]:
+        """To be awaited until something comes, or too long nothing has; then `_has_come`."""
+        connection = self._connection
+        waiter = self._waiter = connection.loop.create_future()
+        self.at = monotonic() + self._seconds
+        connection.clock.watch(self)
+        return waiter
+
+    def _has_come(self) -> None:
+        self._connection.clock.alarms.discard(self)
+        self._waiter = None
+
+    def ring(self) -> None:
+        self._connection.fail(self, TimeoutError("nothing came for too long"))
+
+    def close(self) -> None:
+        """Ends the connection if the answer has not ended."""
+        self._connection.leave(self)
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
