@@ -196,7 +196,8 @@ class Relay:
         else:
             self.reading = reading
             closed, row = self._close(Status.OK)
-            await asyncio.sleep(0)  # so that the row is on its way while the head is made
+            if group_commit().sends_next(self.exchange.patience.loop):
+                await asyncio.sleep(0)  # so that the row is on its way while the head is made
             record = closed.made.record if closed.made else await row
             theirs = whole.headers
             receipt = receipt_headers(self.call, record)

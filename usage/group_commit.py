@@ -81,6 +81,11 @@ class GroupCommit:
             self.wake()
         return waiting.row
 
+    def sends_next(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether that loop, the running one, sends rows as soon as it is let."""
+        by_loop = self._loops.get(loop)
+        return by_loop is not None and by_loop.sends_next()
+
     @asynccontextmanager
     async def on_this_loop(self) -> AsyncIterator[None]:
         """While this lasts the running loop writes by itself, if the database lets it, and tells

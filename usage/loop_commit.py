@@ -81,6 +81,10 @@ class LoopCommit(Generic[R]):
         finally:
             self._connecting = None
 
+    def sends_next(self) -> bool:
+        """Whether what waits goes out at the end of this turn: nothing is under way."""
+        return self._is_called
+
     def put(self, row: R) -> None:
         """It goes out at the end of this turn of the loop, or with the next statement."""
         self._waiting.append(row)
