@@ -73,6 +73,24 @@ async def test_connections_that_end_cost_no_answer_and_no_row(
     assert "could not be written" not in said
 
 
+@pytest.mark.integration
+@pytest.mark.slow
+async def test_connections_that_ended_cost_no_page(database: Database, provider: str) -> None:
+    if not database.url.startswith("postgres"):
+        pytest.skip("SQLite has no connections to lose")
+    worked(database, "seed", "100000")
+    told: list[int] = []
+    with server(database, provider) as (url, _):
+        async with program(url, "nobody") as http:
+            for _ in range(BREAKS):
+                paths = ["/accounts/login/", "/readyz"] * CALLERS
+                pages = map(http.get, paths)
+                told += [page.status_code for page in await asyncio.gather(*pages)]
+                await asyncio.to_thread(hang_up, database)
+    print(f"\n{len(told)} pages")
+    assert told == [200] * (2 * CALLERS * BREAKS)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_can_not_be_reached_is_said_so(
     monkeypatch: pytest.MonkeyPatch,
