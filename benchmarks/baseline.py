@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import F
 
@@ -15,8 +15,17 @@ from benchmarks.models import BenchmarkRun
 from benchmarks.plan import Contender
 
 Row = Mapping[str, Any]
-Question = tuple[str, int]
-"""A prompt, and how many calls were made at a time: only the same compares."""
+
+
+class Question(NamedTuple):
+    """A prompt and the load under which it was asked, `level` calls at a time or `rate` calls a
+    second: only the same compares."""
+
+    prompt: str
+    level: int
+    rate: float | None = None
+
+
 Values = Mapping[tuple[Contender, Question, str], list[float]]
 """By contender, question and metric: those of the calls that succeeded and are no warm-ups."""
 
@@ -52,7 +61,7 @@ def _of_run(run_id: uuid.UUID, owner_id: Any) -> Baseline:
         raise BadBaseline(f"There is no run {run_id} whose keys were those of this run.")
     rows = run.samples.filter(is_cold=False, status="ok")
     found = rows.values("provider", "model", "prompt", *FIELDS, concurrency=F("level"))
-    return Baseline(str(run_id), _values(found))
+    return Baseline(str(run_id), _values(found, run.plan.get("rate")))
 
 
 def _of_file(path: Path) -> Baseline:
@@ -61,14 +70,16 @@ def _of_file(path: Path) -> Baseline:
         if document["schema"] != "byom-benchmark":
             raise ValueError
         rows = [row for row in document["samples"] if row["status"] == "ok" and not row["cold"]]
-        return Baseline(path.name, _values(rows))
+        plan = document.get("plan")
+        rate = plan.get("rate") if isinstance(plan, dict) else None
+        return Baseline(path.name, _values(rows, rate))
     except OSError as error:
         raise BadBaseline(f"{path} can't be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError):
         raise BadBaseline(f"{path} holds no results of a benchmark.") from None
 
 
-def _values(rows: Iterable[Row]) -> Values:
+def _values(rows: Iterable[Row], rate: float | None) -> Values:
     values: dict[tuple[Contender, Question, str], list[float]] = {}
     for row in rows:
         for field in FIELDS:
@@ -76,6 +87,6 @@ def _values(rows: Iterable[Row]) -> Values:
             if value is not None:
                 number = max(float(value), LEAST_VALUE)
                 contender = Contender(row["provider"], row["model"])
-                question = (row["prompt"], row.get("concurrency", 1))
+                question = Question(row["prompt"], row.get("concurrency", 1), rate)
                 values.setdefault((contender, question, field), []).append(number)
     return values

@@ -84,7 +84,7 @@ def _values(run: Run) -> Values:
     for sample, metric in product(run.measured, METRICS):
         value = metric.value(sample)
         if sample.ok and value is not None and value > 0:
-            question = (sample.step.prompt.name, sample.step.level)
+            question = Question(sample.step.prompt.name, sample.step.level, run.plan.rate)
             key = (sample.step.contender, question, metric.field)
             found.setdefault(key, []).append(value)
     return found

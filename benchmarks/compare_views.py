@@ -72,15 +72,17 @@ def _uuid(text: str) -> uuid.UUID:
 
 
 def _sides(run: BenchmarkRun, before: BenchmarkRun) -> list[Side]:
-    """One for each model that both have measured, with the same prompts and as many calls at a
-    time."""
+    """One for each model that both have measured, with the same prompts and under the same
+    load."""
     taken, taken_before = calls_of(run), calls_of(before)
-    now, then = _values(taken), _values(taken_before)
+    now = _values(taken, run.plan.get("rate"))
+    then = _values(taken_before, before.plan.get("rate"))
     both = [key for key in now if key in then]
     contenders = list(dict.fromkeys(contender for contender, _, _ in both))
     questions = list(dict.fromkeys(question for _, question, _ in both))
     changed = between(now, then, contenders)
-    calls = [_by_model(some, questions) for some in (taken_before, taken)]
+    asked = {(question.prompt, question.level) for question in questions}
+    calls = [_by_model(some, asked) for some in (taken_before, taken)]
     return [
         Side(
             name=f"{registry.label(one.provider)} {one.model}",
@@ -93,13 +95,13 @@ def _sides(run: BenchmarkRun, before: BenchmarkRun) -> list[Side]:
     ]
 
 
-def _values(calls: Iterable[Call]) -> Values:
+def _values(calls: Iterable[Call], rate: float | None) -> Values:
     """As `baseline.load` has them, of calls that have been read already."""
     found: dict[tuple[Contender, Question], list[Call]] = {}
     for model, taken in _by_model(calls).items():
         for call in taken:
             if call.ok:
-                found.setdefault((model, (call.prompt, call.level)), []).append(call)
+                found.setdefault((model, Question(call.prompt, call.level, rate)), []).append(call)
     return {
         (model, question, field): values
         for (model, question), taken in found.items()
@@ -109,12 +111,12 @@ def _values(calls: Iterable[Call]) -> Values:
 
 
 def _by_model(
-    calls: Iterable[Call], questions: Collection[Question] | None = None
+    calls: Iterable[Call], asked: Collection[tuple[str, int]] | None = None
 ) -> dict[Contender, list[Call]]:
-    """Whichever key they were made with, of all questions or of those."""
+    """Whichever key they were made with, of all prompts and levels or of those."""
     by_key: dict[Contender, list[Call]] = {}
     for call in calls:
-        if questions is None or (call.prompt, call.level) in questions:
+        if asked is None or (call.prompt, call.level) in asked:
             by_key.setdefault(call.contender, []).append(call)
     found: dict[Contender, list[Call]] = {}
     for own, taken in by_key.items():

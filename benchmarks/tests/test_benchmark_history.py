@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from benchmarks import report, store
-from benchmarks.baseline import BadBaseline, load
+from benchmarks.baseline import BadBaseline, Question, load
 from benchmarks.changes import changes
 from benchmarks.models import BenchmarkRun, RunStatus
 from benchmarks.results import document
@@ -98,6 +98,22 @@ def test_calls_compare_with_those_that_had_as_many_beside_them() -> None:
     assert {(one.word, one.before) for one in changes(run)} == {("too_few_calls", 0)}
 
 
+def test_calls_at_one_rate_do_not_compare_with_those_at_another(tmp_path: Path) -> None:
+    def at_rate(rate: float) -> Run:
+        run = a_run()
+        run.plan = replace(run.plan, rate=rate)
+        run.samples = [replace(one, step=replace(one.step, level=0)) for one in run.samples]
+        return run
+
+    path = tmp_path / "before.json"
+    path.write_text(json.dumps(document(at_rate(5))))
+    for rate, before in ((5.0, 12), (2.0, 0)):
+        run = at_rate(rate)
+        for name in (str(kept(at_rate(5)).pk), str(path)):
+            run.baseline = load(name, owner_id=None)
+            assert {one.before for one in changes(run)} == {before}
+
+
 def test_few_calls_are_not_compared() -> None:
     now, before = a_run(9.0, calls=7), kept(a_run(1.0))
     now.baseline = load(str(before.pk), owner_id=None)
@@ -112,7 +128,9 @@ def test_nobody_compares_with_the_run_of_another(alice: User, bob: User) -> None
     for owner_id in (alice.pk, None):
         with pytest.raises(BadBaseline, match="There is no run"):
             load(theirs, owner_id=owner_id)
-    assert load(theirs, owner_id=bob.pk).values[OPENAI, ("Simple Question", 1), "latency_ms"]
+    assert load(theirs, owner_id=bob.pk).values[
+        OPENAI, Question("Simple Question", 1), "latency_ms"
+    ]
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"schema": "byom-benchmark"}'])
