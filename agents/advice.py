@@ -72,6 +72,24 @@ _BY_CODE: dict[str, tuple[str, str, str]] = {
     "session_ended": ("This conversation has ended", *_NEW),
 }
 
+# Of an answer that is there, but is not all that it might have been: by its finish reason.
+ENDS = {
+    "length": ("cut_off", "It reached the most tokens this chat allows."),
+    "refused": (
+        "content_refused",
+        "The provider stopped it under its usage policy. Rephrase the question.",
+    ),
+    "max_steps": (
+        "cut_off",
+        "The model still wanted to use tools after the most steps that one turn may take. "
+        "Ask it to go on.",
+    ),
+}
+
+
+def title_of(code: str) -> str:
+    return _BY_CODE[code][0]
+
 
 def advice_for(session: AgentSession) -> dict[str, dict[str, str]]:
     """The card of every error code, its links made for this session; for the page's script."""

@@ -213,7 +213,8 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """One entry of a session. `record` is the ledger row of the call that made it.
+    """One entry of a session. `record` is the ledger row of the call that made it; the last answer
+    of a turn knows by its `finish_reason` how that ended.
 
     `parts` is all of it (see `agents.parts`), `text` what of it can be searched. Results of tools
     stand in an entry of their own, notes tell people of changes and are not sent to the model.
@@ -225,6 +226,7 @@ class Message(models.Model):
     text = models.TextField(blank=True)
     parts = models.JSONField(default=list, blank=True)
     record = models.ForeignKey(UsageRecord, on_delete=models.SET_NULL, null=True, blank=True)
+    finish_reason = models.CharField(max_length=16, blank=True, db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = MessageQuerySet.as_manager()

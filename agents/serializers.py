@@ -60,7 +60,9 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
     class Meta:
         model = Message
-        fields = ("id", "position", "role", "content", "parts", "record", "created_at")
+        fields = (
+            "id", "position", "role", "content", "parts", "record", "finish_reason", "created_at",
+        )  # fmt: skip
         read_only_fields = fields
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from agents.advice import ENDS, title_of
 from agents.models import AgentSession, Message, Role
 from usage.models import UsageRecord
 
@@ -22,11 +23,24 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """Why an answer is not all that it might have been."""
+
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """`total` stands at the last message that a call of the turn has made."""
 
     message: Message
     total: Total | None = None
+
+    @property
+    def end(self) -> End | None:
+        known = ENDS.get(self.message.finish_reason)
+        return End(title_of(known[0]), known[1]) if known else None
 
 
 def transcript(session: AgentSession) -> list[Entry]:

@@ -198,6 +198,9 @@ def _started_data(turn: Turn) -> dict[str, Any]:
 def _end_turn(turn: Turn, reason: str) -> Event:
     """Stores what came of it: an answer, a failure, or that it was broken off."""
     _keep_rest(turn)
+    if turn.message:  # which may be gone by now, with its conversation
+        turn.message.finish_reason = turn.finish_reason
+        Message.objects.filter(pk=turn.message.pk).update(finish_reason=turn.finish_reason)
     status = SessionStatus.COMPLETED
     if reason:
         cancelled = turn.finish_reason == CANCELLED
@@ -240,6 +243,7 @@ def _message_data(message: Message) -> dict[str, Any]:
         "role": message.role,
         "content": message.text,
         "parts": message.content,
+        "finish_reason": message.finish_reason,
     }
 
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from agents.advice import advice_for, last_advice
+from agents.advice import ENDS, advice_for, last_advice
 from agents.clients import SelectionError
 from agents.errors import SessionError
 from agents.events import event_stream
@@ -102,6 +102,9 @@ def _labels(session: AgentSession) -> dict[str, Any]:
         "providers": providers,
         "paid_by": dict(PaidBy.choices),
         "advice": advice_for(session),
+        "ends": {
+            reason: {"code": code, "detail": detail} for reason, (code, detail) in ENDS.items()
+        },
     }
 
 

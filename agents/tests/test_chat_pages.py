@@ -276,6 +276,31 @@ def test_whatever_ends_a_turn_has_a_card_of_its_own(alice: User) -> None:
     assert ends - advice_for(session).keys() == set()
 
 
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("length", "The answer was cut off"),
+        ("refused", "The provider refused the content"),
+        ("max_steps", "Ask it to go on"),
+        ("stop", ""),
+    ],
+)
+def test_how_an_answer_ended_is_there_when_the_page_is_loaded_again(
+    member: Client, alice: User, reason: str, shown: str
+) -> None:
+    session = AgentSession.objects.create(owner=alice)
+    Message.append(session, Role.USER, "Tell me all.")
+    Message.append(session, Role.ASSISTANT, "First,", finish_reason=reason)
+    Message.append(session, Role.USER, "Thanks.")
+    Message.append(session, Role.ASSISTANT, "Welcome.", finish_reason="stop")
+    page = text_of(member.get(f"/chat/{session.pk}/")).partition("</ol>")[0]
+
+    if shown:
+        assert page.index("First,") < page.index(shown) < page.index("Thanks.")
+    else:
+        assert "notice error" not in page
+
+
 def test_a_chat_can_come_back_from_the_systems_key(
     member: Client, alice: User, simulator: Any
 ) -> None:

@@ -414,4 +414,7 @@ def test_a_refusal_in_the_middle_is_how_the_answer_ends(
 ) -> None:
     key = CredentialFactory.create(owner=alice, key="sk-sim-refuse-1234567890")
 
-    assert say(api, start(api, credential_id=str(key.pk))).json()["finish_reason"] == "refused"
+    session = start(api, credential_id=str(key.pk))
+    said = say(api, session).json()
+    assert (said["finish_reason"], said["message"]["finish_reason"]) == ("refused", "refused")
+    assert Message.objects.get(role="assistant").finish_reason == "refused"

@@ -2,13 +2,6 @@
 // form is posted and the page comes back with the whole answer.
 import { renderMarkdown } from "./markdown.js";
 
-// What to say of an answer that ended in another way than by itself.
-const ENDS = {
-  length: { code: "cut_off", detail: "It reached the most tokens this chat allows." },
-  refused: { code: "content_refused", detail: "The provider stopped it under its usage policy. Rephrase the question." },
-  max_steps: { code: "cut_off", detail: "The model still wanted to use tools after the most steps that one turn may take. Ask it to go on." },
-};
-
 const form = document.getElementById("composer");
 const chat = document.getElementById("chat");
 
@@ -139,7 +132,7 @@ function setUp() {
     const lines = receipts.map(receiptLine);
     if (total.calls > 1) lines.push(totalLine(total));
     keepingBottom(() => answer.querySelector(".after").before(...lines));
-    if (reason in ENDS) fail(null, ENDS[reason]);
+    if (reason in labels.ends) fail(null, labels.ends[reason]);
   }
 
   function stopped(answer) {
