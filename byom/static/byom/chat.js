@@ -63,7 +63,7 @@ function setUp() {
   }
 
   function begin(text) {
-    for (const old of document.querySelectorAll("#no-messages, #last-reason, .problem")) old.remove();
+    for (const old of document.querySelectorAll("#no-messages, #last-reason, .problem:not([data-stays])")) old.remove();
     const title = document.getElementById("chat-title");
     if (!chat.children.length && title.textContent === "New chat") {
       title.textContent = text.trim().split("\n")[0].slice(0, 60);
@@ -132,7 +132,7 @@ function setUp() {
     const lines = receipts.map(receiptLine);
     if (total.calls > 1) lines.push(totalLine(total));
     keepingBottom(() => answer.querySelector(".after").before(...lines));
-    if (reason in labels.ends) fail(null, labels.ends[reason]);
+    if (reason in labels.ends) fail(null, { ...labels.ends[reason], stays: true });
   }
 
   function stopped(answer) {
@@ -145,11 +145,12 @@ function setUp() {
     answer.insertBefore(note, answer.querySelector(".after"));
   }
 
-  function fail(answer, { code, detail, retry_after: wait, request_id: request }) {
+  function fail(answer, { code, detail, retry_after: wait, request_id: request, stays = false }) {
     const problem = fromTemplate("problem-template");
     const again = wait ? ` Try again in ${Math.ceil(wait)} s.` : "";
     const { title, action, link } = labels.advice[code] ?? labels.advice[""];
     problem.setAttribute("role", "alert");
+    problem.toggleAttribute("data-stays", stays);
     problem.querySelector("[data-problem=title]").textContent = title;
     problem.querySelector("[data-problem=detail]").textContent = detail + again;
     const asked = problem.querySelector("[data-problem=request]");
