@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from functools import cache, partial
 from typing import Any
 
-from django.db import IntegrityError, connections
+from django.db import connections
 from django.dispatch import receiver
 
 from credentials.lifecycle import is_news
@@ -27,7 +27,8 @@ from usage import budgets, leases
 from usage.ledger import Closed
 from usage.loop_commit import LoopCommit
 from usage.models import Status, UsageRecord
-from usage.posting import Made, announce, make_ahead, on_postgresql, write, write_patiently
+from usage.one_by_one import written
+from usage.posting import Made, announce, make_ahead, on_postgresql
 from usage.signals import metrics_read
 from usage.telling import Telling
 
@@ -163,7 +164,10 @@ class GroupCommit:
             batch = self._next()
         except queue.Empty:
             return self._look_after_leases()
-        self._deliver(_answers([one for one in batch if isinstance(one, Waiting)]))
+        rows = [one for one in batch if isinstance(one, Waiting)]
+        if rows:
+            done = written([one.entry for one in rows])
+            self._deliver(list(zip(rows, done, strict=True)))
         for job in batch:
             if callable(job):
                 _done(job)
@@ -245,47 +249,6 @@ def _on_leases(work: Callable[[], bool | None]) -> bool | None:
         logger.warning("Leases on budgets were not given back: %s", type(error).__name__)
         connections.close_all()
         return True
-
-
-def _answers(batch: Sequence[Waiting]) -> list[Answer]:
-    """If the rows can't be written together, each gets a try of its own: one that is wrong must
-    not take the others with it. Whatever goes wrong is told to who waits, and nobody waits on."""
-    if not batch:
-        return []
-    try:
-        return list(zip(batch, write_patiently([one.entry for one in batch]), strict=True))
-    except Exception:
-        connections.close_all()
-        return [(one, _alone(one.entry)) for one in batch]
-
-
-def _alone(entry: Closed) -> UsageRecord | Exception:
-    try:
-        return write([entry])[0]
-    except IntegrityError:
-        return _what_can_be_written(entry)
-    except Exception as error:
-        return _lost(error)
-
-
-def _what_can_be_written(entry: Closed) -> UsageRecord | Exception:
-    """It may be there already, when the connection broke after the commit. Or the user, token or
-    key may have been deleted during the call: then the row names them no more, as those of
-    earlier calls don't."""
-    try:
-        if there := UsageRecord.objects.filter(pk=entry.call.id).first():
-            return there
-        entry.call.forget_the_deleted()
-        entry.made = None
-        return write([entry])[0]
-    except Exception as error:
-        return _lost(error)
-
-
-def _lost(error: Exception) -> Exception:
-    connections.close_all()
-    logger.error("A ledger row could not be written: %s", type(error).__name__)
-    return error
 
 
 def _tell(answers: Sequence[Answer]) -> None:

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
 from usage import group_commit as module
-from usage import posting, price_lists, telling
+from usage import one_by_one, posting, price_lists, telling
 from usage.admission import admit_at_once, make_room
 from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
@@ -151,7 +151,7 @@ def test_a_row_that_can_not_be_written_takes_no_other_with_it(
             raise OperationalError("the disk is full")
         return write(entries)
 
-    monkeypatch.setattr(module, "write", broken)
+    monkeypatch.setattr(one_by_one, "write", broken)
     monkeypatch.setattr(posting, "write", broken)
     monkeypatch.setattr(posting, "PATIENCE_SECONDS", 0.0)
     one, two, three = by_thread(*map(closed, calls))
