@@ -196,13 +196,16 @@ class Relay:
         else:
             self.reading = reading
             closed, row = self._close(Status.OK)
-            if group_commit().sends_next(self.exchange.patience.loop):
-                await asyncio.sleep(0)  # so that the row is on its way while the head is made
-            record = closed.made.record if closed.made else await row
-            theirs = whole.headers
-            receipt = receipt_headers(self.call, record)
-            head = Head([*theirs, *receipt, *self._limits(theirs)])
-            await row
+            made = closed.made
+            try:
+                if group_commit().sends_next(self.exchange.patience.loop):
+                    await asyncio.sleep(0)  # so that the row is on its way while the head is made
+                receipt = receipt_headers(self.call, made.record if made else await row)
+                head = Head([*whole.headers, *receipt, *self._limits(whole.headers)])
+                await row
+            except BaseException:
+                row.cancel()  # nobody waits any more; it is written all the same
+                raise
             head.add(*overhead_header(self.exchange.seconds() - self.provider_seconds))
             await self.exchange.answer(200, head, whole.body)
 

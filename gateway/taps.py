@@ -158,18 +158,17 @@ class StreamTap:
                 return b""
             return passes
         passing: list[bytes] = []
-        known = self._shape
         self._pass(event[:-1].split(b"\n"), passing)
-        self._name_shape(event, known)
+        self._name_shape(event)
         return b"".join(passing)
 
-    def _name_shape(self, event: bytes, known: tuple[bytes, bytes] | None) -> None:
+    def _name_shape(self, event: bytes) -> None:
         """An event's shape is that of its data, with what stands before: Anthropic's have a name.
-        If it is a new one it is that of the data alone until now."""
-        if self._shape is not None and self._shape is not known:
+        It is that of the data alone until a whole event has been seen."""
+        before, after = self._shape or (b"", b"")
+        if before.startswith(b"data:"):
             head, newline, data = event[:-2].rpartition(b"\n")
-            if head and data.startswith(b"data:") and b"data:" not in head:
-                before, after = self._shape
+            if head and data.startswith(before) and b"data:" not in head:
                 self._shape = head + newline + before, after
 
     def _pass(self, lines: list[bytes], passing: list[bytes]) -> None:

@@ -28,7 +28,7 @@ from usage.ledger import Closed
 from usage.loop_commit import LoopCommit
 from usage.models import Status, UsageRecord
 from usage.one_by_one import written
-from usage.posting import Made, announce, make_ahead, on_postgresql
+from usage.posting import Made, announce, land, make_ahead, on_postgresql
 from usage.signals import metrics_read
 from usage.telling import Telling
 
@@ -122,6 +122,7 @@ class GroupCommit:
         for pk in due:
             self._queue.put(partial(budgets.recount, pk))
             self.wake()
+        land([one.entry for one in batch])
         self._resolve([(one, one.made.record) for one in batch])
 
     def _handed_back(self, batch: Sequence[Waiting]) -> None:
@@ -179,6 +180,7 @@ class GroupCommit:
     def _deliver(self, answers: Sequence[Answer]) -> None:
         """One hand-over to each event loop, however many wait on it. Who wants to know of a call is
         told there too: this thread has rows to write."""
+        land([one.entry for one, row in answers if isinstance(row, UsageRecord)])
         by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = defaultdict(list)
         for answer in answers:
             by_loop[answer[0].row.get_loop()].append(answer)

@@ -178,17 +178,15 @@ class Outcome:
 
 @dataclass(slots=True)
 class Closed:
-    """A call that is over and has no row yet. `end` is a reading of `perf_counter`. `made` is
-    what `usage.posting` has made of it ahead of writing it."""
+    """A call that is over and has no row yet. `end` is a reading of `perf_counter`, and so is
+    `landed`, of when its row was durable. `made` is what `usage.posting` has made of it ahead of
+    writing it."""
 
     call: OpenCall
     outcome: Outcome
     end: float
     made: Made | None = None
-
-    def lag(self) -> float:
-        """Seconds since the end of the call."""
-        return perf_counter() - self.end
+    landed: float = 0.0
 
     def record(self, terms: Terms | None = None) -> UsageRecord:
         """The row, priced, not saved. Uses the database if it is not given the terms."""

@@ -131,7 +131,8 @@ def count_calls(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
     """Those that were settled together count together, as each count takes a lock."""
     _observe_lag([max(0.0, call.lag) for call in calls])
     alike: dict[tuple[str, str, str, str], list[UsageRecord]] = defaultdict(list)
-    for record, _, _ in calls:
+    for call in calls:
+        record = call.record
         model = record.model if record.price_source else OTHER
         alike[record.provider, model, record.surface, record.status].append(record)
     for kind, records in alike.items():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
-from time import monotonic, sleep
+from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -93,6 +93,7 @@ def post(entries: Sequence[Closed]) -> list[UsageRecord]:
     """Writes a row for each call that is over, and tells who wants to know. All are durable when
     this returns, or none is."""
     records = write_patiently(entries)
+    land(entries)
     announce(list(zip(entries, records, strict=True)))
     return records
 
@@ -267,14 +268,23 @@ def on_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
-def announce(calls: Sequence[tuple[Closed, UsageRecord]]) -> None:
-    """Tells who wants to know of calls whose rows are there; uses no database. A lease is given
-    back only when the row has been charged, so that nothing is promised twice."""
-    settled = []
-    for entry, record in calls:
+def land(entries: Iterable[Closed]) -> None:
+    """Notes that rows are durable. A lease is given back only now that the row has been charged, so
+    that nothing is promised twice."""
+    now = perf_counter()
+    for entry in entries:
+        entry.landed = now
         call = entry.call
         if call.held:
             leases.give_back(call.held)
             call.held = ()
-        settled.append(Settled(record, call.operation, entry.lag()))
+
+
+def announce(calls: Sequence[tuple[Closed, UsageRecord]]) -> None:
+    """Tells who wants to know of calls whose rows have landed; uses no database."""
+    now = perf_counter()
+    settled = [
+        Settled(record, entry.call.operation, entry.landed - entry.end, now - entry.end)
+        for entry, record in calls
+    ]
     calls_settled.send_robust(UsageRecord, calls=settled)

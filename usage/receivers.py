@@ -34,7 +34,7 @@ def book_validation(sender: Any, outcome: ValidationOutcome, **kwargs: Any) -> N
         paid_by=PaidBy.USER if outcome.owner_id else PaidBy.SYSTEM,
         is_simulated=outcome.is_simulated,
     )
-    calls_settled.send_robust(UsageRecord, calls=[Settled(record, "list_models", 0.0)])
+    calls_settled.send_robust(UsageRecord, calls=[Settled(record, "list_models", 0.0, 0.0)])
 
 
 @receiver(calls_settled)

@@ -3,7 +3,7 @@ is logged and never keeps a call from its row. They may be sent on an event loop
 use the database.
 
 `calls_settled`: `calls` (Settled, one or many; in a server up to `telling.SECONDS` after their
-rows, but before anything looks at /metrics).
+rows, but before its own /metrics answers).
 `call_refused`: `error` (usage.admission.NotAdmitted); nothing was sent and there is no row.
 `metrics_read`: before /metrics answers, for figures that are looked up rather than counted.
 """
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 class Settled(NamedTuple):
     """A call whose row is durable. `operation` is chat, embeddings, count_tokens or list_models,
-    `lag` the seconds from the call's end to its row."""
+    `lag` the seconds from the call's end to its row, `since` those from its end until now."""
 
     record: UsageRecord
     operation: str
     lag: float
+    since: float
 
 
 calls_settled = Signal(use_caching=True)

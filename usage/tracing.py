@@ -42,15 +42,15 @@ def trace_to(processor: SpanProcessor) -> TracerProvider:
 
     def trace(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
         for call in calls:
-            _trace(tracer, *call)
+            _trace(tracer, call.record, call.operation, call.since)
 
     calls_settled.disconnect(dispatch_uid=__name__)
     calls_settled.connect(trace, weak=False, dispatch_uid=__name__)
     return provider
 
 
-def _trace(tracer: Tracer, record: UsageRecord, operation: str, lag: float) -> None:
-    end = time_ns() - int(lag * NANO)
+def _trace(tracer: Tracer, record: UsageRecord, operation: str, since: float) -> None:
+    end = time_ns() - int(since * NANO)
     span = tracer.start_span(
         f"{operation} {record.model}".strip(),
         kind=SpanKind.CLIENT,

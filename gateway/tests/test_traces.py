@@ -171,7 +171,7 @@ from usage.models import UsageRecord
 from usage.signals import Settled, calls_settled
 row = UsageRecord(provider="openai", model="gpt-4o-mini", surface="api", status="ok",
                   latency_ms=5.0, paid_by="user", usage_source="reported")
-calls_settled.send(UsageRecord, calls=[Settled(row, "chat", 0.0)])
+calls_settled.send(UsageRecord, calls=[Settled(row, "chat", 0.0, 0.0)])
 """
 
 

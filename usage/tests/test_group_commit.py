@@ -115,9 +115,11 @@ def test_a_server_tells_of_all_calls_before_it_shows_metrics_and_before_it_ends(
     known_overrides_and_prices()
     calls = [opened(alice) for _ in range(3)]
     told: list[str] = []
+    waited: list[float] = []
 
     def note(sender: Any, calls: Sequence[Settled], **kwargs: Any) -> None:
         told.extend(str(call.record.pk) for call in calls)
+        waited.extend(call.since - call.lag for call in calls)
 
     calls_settled.connect(note)
     commits = GroupCommit()
@@ -127,6 +129,7 @@ def test_a_server_tells_of_all_calls_before_it_shows_metrics_and_before_it_ends(
         async with commits.on_this_loop():
             for call in calls[:2]:
                 await commits.put(closed(call))
+            await asyncio.sleep(0.1)
             metrics_read.send(None)
             assert told == [call.name for call in calls[:2]]
             await commits.put(closed(calls[2]))
@@ -139,6 +142,8 @@ def test_a_server_tells_of_all_calls_before_it_shows_metrics_and_before_it_ends(
         calls_settled.disconnect(note)
 
     assert told == [call.name for call in calls]
+    # When a row was there does not hang on when somebody is told of it.
+    assert waited[1] > 0.09
 
 
 def test_a_row_that_can_not_be_written_takes_no_other_with_it(
