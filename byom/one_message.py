@@ -15,7 +15,8 @@ and the first `http.response.body`:
 `scope["extensions"]["byom.response"]["write"]` takes a further piece of a body that is sent in
 chunks, as bytes, and writes it before it returns. It says False if it has not: where the client has
 to take what was written before, has left, or nothing has begun. Then the piece goes into a message,
-as usual, which waits.
+as usual, which waits. Take it out of there (`pop`): as long as it is there, cycle and scope hold
+each other, and stay until the garbage collector comes.
 
 What is written is what uvicorn would write, without a look at each header: that cost as much as
 reading the request.

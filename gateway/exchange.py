@@ -52,9 +52,9 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        extension = (scope.get("extensions") or {}).get("byom.response")
+        extension: dict[str, Any] | None = (scope.get("extensions") or {}).get("byom.response")
         self._takes_one_message = extension is not None
-        self.write_at_once: Callable[[bytes], bool] = (extension or {}).get("write", _not_now)
+        self.write_at_once: Callable[[bytes], bool] = (extension or {}).pop("write", _not_now)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = {

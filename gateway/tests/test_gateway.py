@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from benchmarks.simulator.server import SimulatorThread
+from byom.one_message import Cycle
 from credentials.models import AccessToken, Scope
 from credentials.services import delete_credential
 from credentials.tests.factories import SIMULATOR_KEYS, CredentialFactory
@@ -63,6 +65,25 @@ def test_an_sdk_is_answered_on_the_users_key_and_the_call_is_booked(
     assert (row.user, row.credential, row.paid_by) == (alice, credential, "user")
     assert row.cost_usd and row.is_simulated and row.model_served.startswith(sdk.model)
     assert (row.ttft_ms is not None) == streamed
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_call_leaves_nothing_for_the_garbage_collector(
+    simulator: SimulatorThread, place: Place, alice: User, streamed: bool
+) -> None:
+    CredentialFactory.create(owner=alice)
+    headers = {"Authorization": f"Bearer {place.token}", **QUICK}
+    gc.collect()
+    gc.disable()
+    try:
+        with httpx2.Client(trust_env=False, headers=headers) as http:
+            for _ in range(5):
+                address = place.url + "/v1/chat/completions"
+                assert http.post(address, json={**BODY, "stream": streamed}).status_code == 200
+            kept = [one for one in gc.get_objects() if isinstance(one, Cycle)]
+    finally:
+        gc.enable()
+    assert len(kept) <= 2  # the connection knows its latest, which may just be ending
 
 
 def test_the_receipt_is_in_the_headers(
