@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agents.clients import Selection
 from agents.database import in_database
@@ -49,8 +49,7 @@ class Tally:
         if not self.text and not self._reasoning_length and self._reported is None:
             return Usage()
         told = self._reported or Usage(input_tokens=self._estimated_input())
-        return replace(
-            told,
+        return told._replace(
             output_tokens=estimated_tokens(len(self.text) + self._reasoning_length),
             reasoning_tokens=estimated_tokens(self._reasoning_length),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
@@ -56,8 +57,9 @@ class Answer:
     """
 
     __slots__ = (
-        "_connection", "_error", "_left", "_seconds", "_waiter", "at", "ends_with_connection",
-        "has_ended", "has_head", "headers", "is_paused", "pieces", "size", "status",
+        "_connection", "_error", "_left", "_seconds", "_sink", "_waiter", "at",
+        "ends_with_connection", "has_ended", "has_head", "headers", "is_paused", "pieces", "size",
+        "status",
     )  # fmt: skip
 
     def __init__(self, connection: Source, seconds: float) -> None:
@@ -71,6 +73,7 @@ class Answer:
         self._left = MAX_STREAM_BYTES
         self.is_paused = False
         self._error: Exception | None = None
+        self._sink: Callable[[bytes], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -86,7 +89,7 @@ class Answer:
             try:
                 await self._expect()
             finally:
-                self._has_come()
+                self._forget_waiter()
 
     async def read(self) -> bytes:
         """What has come since the last time, or comes next; empty at the end. Raises HungUp,
@@ -100,16 +103,55 @@ class Answer:
             try:
                 await self._expect()
             finally:
-                self._has_come()
+                self._forget_waiter()
         pieces = self._taken()
         if self.is_paused and self.size <= BUFFER_BYTES:
             self.is_paused = False
             self._connection.resume(self)
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._count(data)
+        return data
+
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Hands what has come to `sink`, and what comes as soon as it comes, until `sink` says
+        False of what it has just been given, or the answer has ended. Raises as `read` does, and
+        what `sink` raises.
+
+        To wake a task for each piece takes longer than most pieces do.
+        """
+        while self.pieces:
+            if not sink(await self.read()):
+                return
+        if self._error is None and not self.has_ended:
+            self._sink = sink
+            try:
+                await self._expect()
+            finally:
+                self._sink = None
+                self._forget_waiter()
+        if self._error is not None and not self.pieces:
+            raise self._error
+
+    def add(self, body: bytes) -> None:
+        """More of it has come."""
+        sink = self._sink
+        if sink is None:
+            self.pieces.append(body)
+            self.size += len(body)
+            return
+        self.at = monotonic() + self._seconds
+        try:
+            self._count(body)
+            if not sink(body):
+                self._sink = None
+        except Exception as error:  # it is for who pours; the event loop would only tell of it
+            self._sink = None
+            self._connection.fail(self, error)
+
+    def _count(self, data: bytes) -> None:
         self._left -= len(data)
         if self._left < 0:
             raise UnreadableAnswer("the answer is too large")
-        return data
 
     def _taken(self) -> list[bytes]:
         """About a buffer's worth: who passes it on has a copy or two of it."""
@@ -126,14 +168,14 @@ class Answer:
         return pieces
 
     def _expect(self) -> asyncio.Future[None]:
-        """To be awaited until something comes, or too long nothing has; then `_has_come`."""
+        """To be awaited until something comes, or too long nothing has; then `_forget_waiter`."""
         connection = self._connection
         waiter = self._waiter = connection.loop.create_future()
         self.at = monotonic() + self._seconds
         connection.clock.watch(self)
         return waiter
 
-    def _has_come(self) -> None:
+    def _forget_waiter(self) -> None:
         self._connection.clock.alarms.discard(self)
         self._waiter = None
 
@@ -147,6 +189,11 @@ class Answer:
     def fail(self, error: Exception) -> None:
         self._error = error
         self.wake()
+
+    def has_come(self) -> None:
+        """Wakes who waits for it, but who is handed what comes."""
+        if self._sink is None or self.has_ended:
+            self.wake()
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

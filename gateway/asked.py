@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import BadBody
 from gateway.plain_json import parse
@@ -18,8 +17,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _TEXTS = ("text", "content", "system", "input", "instructions")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """`body` are the client's bytes; `hides_usage` says that usage was asked for by us and not by
     the client."""
 
@@ -75,7 +73,7 @@ def asking_for_usage(asked: Asked) -> Asked:
     else:
         before, brace, after = asked.body.partition(b"{")
         body = before + brace + b'"stream_options":{"include_usage":true},' + after
-    return replace(asked, body=body, hides_usage=True)
+    return asked._replace(body=body, hides_usage=True)
 
 
 def naming(asked: Asked, model: str) -> Asked:
@@ -87,16 +85,16 @@ def naming(asked: Asked, model: str) -> Asked:
         kept += [text[at:start], json.dumps(model)]
         at = end
     body = "".join([*kept, text[at:]]).encode()
-    return replace(asked, model=model, body=body, parsed={**asked.parsed, "model": model})
+    return asked._replace(model=model, body=body, parsed={**asked.parsed, "model": model})
 
 
 def naming_inside(asked: Asked, model: str) -> Asked:
     """The same where the address names the model: Gemini's bodies repeat it at times, and further
     in. One that does not stays as it is, byte for byte."""
     if f'"models/{asked.model}"'.encode() not in asked.body:
-        return replace(asked, model=model)
+        return asked._replace(model=model)
     parsed = _renamed(asked.parsed, f"models/{asked.model}", f"models/{model}")
-    return replace(asked, model=model, body=json.dumps(parsed).encode(), parsed=parsed)
+    return asked._replace(model=model, body=json.dumps(parsed).encode(), parsed=parsed)
 
 
 def _renamed(value: Any, old: str, new: str) -> Any:

@@ -36,12 +36,14 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.loop, self.clock = loop, clock
         self._give_back = give_back
+        self._body: list[bytes] = []  # of the bytes that are just being read
+        self.on_body = self._body.append  # called for each event of a stream: it runs no Python
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
         self._bodiless = 0  # bytes that have come since there was any of a body
         self._in_headers = 0
         self._is_large = False
-        self._has_body = self._is_interim = self._keeps_alive = self._was_sent_more = False
+        self._is_interim = self._keeps_alive = self._was_sent_more = False
 
     async def ask(self, head: bytes, body: bytes, seconds: float) -> Answer:
         """The answer to a request, once its head is there. `seconds` bound each wait for bytes.
@@ -109,21 +111,35 @@ class Connection(asyncio.Protocol):
         if answer is None or self._parser is None:
             self.transport.abort()  # nobody has asked for anything
             return
-        self._has_body = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not answer.has_ended:
+                self._hand_over(answer)
                 self.fail(answer, Garbled())
                 return
             self._keeps_alive = False
-        self._bodiless = 0 if self._has_body else self._bodiless + len(data)
         if answer.has_ended:
+            self._body.clear()  # what follows its end is not its own
             self._end(answer)
-        elif self._bodiless > MAX_HEAD_BYTES:
-            self.fail(answer, Garbled())
-            return
-        answer.wake()
+        elif self._body:
+            self._bodiless = 0
+            self._hand_over(answer)
+        else:
+            self._bodiless += len(data)
+            if self._bodiless > MAX_HEAD_BYTES:
+                self.fail(answer, Garbled())
+                return
+        answer.has_come()
+
+    def _hand_over(self, answer: Answer) -> None:
+        body = self._body
+        if body:
+            answer.add(body[0] if len(body) == 1 else b"".join(body))
+            body.clear()
+        if answer.size > BUFFER_BYTES and not answer.is_paused and not answer.has_ended:
+            answer.is_paused = True
+            self.transport.pause_reading()
 
     def _end(self, answer: Answer) -> None:
         """Free again, unless the provider says otherwise, has sent more than was asked for, or has
@@ -174,16 +190,6 @@ class Connection(asyncio.Protocol):
         answer.status, answer.ends_with_connection = status, not has_length
         answer.has_head = True
 
-    def on_body(self, body: bytes) -> None:
-        answer = self._answer
-        if answer is not None and not answer.has_ended:
-            self._has_body = True
-            answer.pieces.append(body)
-            answer.size += len(body)
-            if answer.size > BUFFER_BYTES and not answer.is_paused:
-                answer.is_paused = True
-                self.transport.pause_reading()
-
     def on_message_complete(self) -> None:
         answer = self._answer
         if answer is None or self._parser is None:
@@ -194,3 +200,4 @@ class Connection(asyncio.Protocol):
         else:
             answer.has_ended = True
             self._keeps_alive = self._parser.should_keep_alive()
+            self._hand_over(answer)

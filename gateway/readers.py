@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from providers.vocabulary import JSON, Usage, tier_of
 from usage.ledger import estimated_tokens
@@ -44,7 +44,7 @@ class Reading:
             return Usage(), UsageSource.ESTIMATED
         told = self.usage or Usage(input_tokens=estimated_tokens(prompt_characters()))
         output = max(told.output_tokens, estimated_tokens(self.characters))
-        return replace(told, output_tokens=output), UsageSource.ESTIMATED
+        return told._replace(output_tokens=output), UsageSource.ESTIMATED
 
 
 Reader = Callable[[Reading, JSON], None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 
 import httpcore2
@@ -59,7 +60,8 @@ class Relay:
 
     def __init__(self, exchange: Exchange, order: Order, call: OpenCall) -> None:
         self.exchange, self.order, self.call = exchange, order, call
-        self.begun = self.has_text = False
+        self.begun = self.has_text = self.lingers = False
+        self.waiting = b""  # for the client to take what was written before
         self.request_id = ""
         self.provider_seconds = 0.0
         self.tap: StreamTap | None = None
@@ -144,20 +146,28 @@ class Relay:
         # A closed stream is read to the end of its connection, which can be used again then, though
         # not for long.
         if response.has_more or not response.has_ended:
+            self.lingers = True
             with suppress(TimeoutError), Deadline(_LINGER_SECONDS):
-                await self._pass_pieces(tap, response, lingers=True)
+                await self._pass_pieces(tap, response)
 
-    async def _pass_pieces(
-        self, tap: StreamTap, response: Answer, *, lingers: bool = False
-    ) -> None:
+    async def _pass_pieces(self, tap: StreamTap, response: Answer) -> None:
         """Until the stream is closed, or if it `lingers`, has ended."""
-        exchange, reading = self.exchange, self.reading
-        while chunk := await response.read():
-            passing = self._taken(tap, chunk)
-            if passing and not exchange.write_at_once(passing):
-                await exchange.write(passing)
-            if reading.closed and not lingers:
+        sink = partial(self._pass, tap)
+        while response.has_more or not response.has_ended:
+            await response.pour(sink)
+            if waiting := self.waiting:
+                self.waiting = b""
+                await self.exchange.write(waiting)
+            if self.reading.closed and not self.lingers:
                 return
+
+    def _pass(self, tap: StreamTap, chunk: bytes) -> bool:
+        """Whether more may come at once: not where the client has to take something first."""
+        passing = self._taken(tap, chunk)
+        if passing and not self.exchange.write_at_once(passing):
+            self.waiting = passing
+            return False
+        return self.lingers or not self.reading.closed
 
     def _taken(self, tap: StreamTap, chunk: bytes) -> bytes:
         """What is to be passed on of a piece."""

@@ -222,7 +222,8 @@ class StreamTap:
             return line
         before = self.reading.characters
         _note(self.read, self.reading, event)
-        self._shape = _shape_of(line, self.reading.characters - before) or self._shape
+        if counted := self.reading.characters - before:
+            self._shape = _shape_of(line, counted) or self._shape
         if self.reading.error is not None:
             return redact(line.decode("utf-8", "replace"), self.secret).encode()
         return b"" if self.hides_usage and _is_usage_only(event) else line

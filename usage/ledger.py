@@ -18,6 +18,7 @@ from credentials.models import AccessToken, LLMCredential
 from providers.vocabulary import Usage
 from usage.accounts import Account, Caller, Payer, Terms
 from usage.budgets import Parties
+from usage.call_ids import new_call_id
 from usage.leases import Held
 from usage.models import Status, UsageRecord, UsageSource
 from usage.posting import Made, post
@@ -64,7 +65,7 @@ class OpenCall:
     _end: float | None = None
 
     def __init__(self, account: Account, *, attempt_of: uuid.UUID | None = None) -> None:
-        self.id = uuid.uuid4()
+        self.id = new_call_id()
         self.name = str(self.id)  # needed in many places, and slow to make
         self.attempt_of = attempt_of
         self.account = account

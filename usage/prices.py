@@ -4,7 +4,6 @@ is the one that the `genai-prices` package carries offline unless staff have fet
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -114,9 +113,9 @@ def most_that_it_costs(
 ) -> Decimal | None:
     """The price of `most` where that is dearest: its input plain or all of it written to a cache,
     its output plain or all of it reasoning. None if no price is known."""
-    written = replace(most, cache_write_tokens=most.input_tokens)
-    kinds = [replace(most, cache_write_1h_tokens=0), written]
-    kinds += [replace(usage, reasoning_tokens=most.output_tokens) for usage in kinds]
+    written = most._replace(cache_write_tokens=most.input_tokens)
+    kinds = [most._replace(cache_write_1h_tokens=0), written]
+    kinds += [usage._replace(reasoning_tokens=most.output_tokens) for usage in kinds]
     found = (
         price_of(provider=provider, models=[model], usage=kind, at=at, entered=entered).cost
         for kind in kinds
