@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import uvloop
 
-from gateway import deadlines
+from gateway import arrival, deadlines
 from gateway import upstream as module
-from gateway.arrival import BUFFER_BYTES, ConnectionTrouble, Garbled, HungUp
+from gateway.arrival import BUFFER_BYTES, Answer, ConnectionTrouble, Garbled, HungUp
 from gateway.kept import Place
 from gateway.tests.certificates import make_certificate
 from gateway.upstream import NotConnected, NotSecure, Upstream, upstream, whole
+from providers.http import UnreadableAnswer
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
@@ -220,6 +221,122 @@ def test_what_had_come_before_it_stopped_is_there(run: Run) -> None:
             with pytest.raises(Garbled):
                 while await answer.read():
                     pass
+
+    run(scenario())
+
+
+async def asked(http: Upstream, provider: Provider, seconds: float = 5) -> Answer:
+    return await http.post(provider.url, body=b"{}", headers={}, seconds=seconds, trusted=True)
+
+
+def into(came: list[bytes], more: bool = True) -> Callable[[bytes], bool]:
+    def sink(piece: bytes) -> bool:
+        came.append(piece)
+        return more
+
+    return sink
+
+
+def slowly(*pieces: bytes, seconds: float = 0.02) -> Act:
+    async def act(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(seconds)
+
+    return act
+
+
+def test_what_comes_is_poured_as_it_comes_and_to_the_end(run: Run) -> None:
+    came: list[bytes] = []
+    pieces = CHUNKED[:-12], CHUNKED[-12:-5], CHUNKED[-5:] + b"\r\n"
+
+    async def scenario() -> None:
+        async with Provider(slowly(*pieces), HELLO) as provider, upstream() as http:
+            answer = await asked(http, provider)
+            await answer.pour(into(came))
+            assert b"".join(came) == b"hello" and len(came) > 1
+            assert answer.has_ended and not answer.has_more
+            await answer.pour(into(came))  # nothing, and at once
+            assert await ask(http, provider.url) == b"hello"
+            assert provider.connections == 1
+
+    run(scenario())
+
+
+def test_who_has_enough_for_now_is_handed_no_more(run: Run) -> None:
+    came: list[bytes] = []
+
+    async def scenario() -> None:
+        head, *pieces = OK + b"Content-Length: 9\r\n\r\n", b"one", b"two", b"six"
+        async with Provider(slowly(head, *pieces)) as provider, upstream() as http:
+            answer = await asked(http, provider)
+            for piece in pieces:
+                await answer.pour(into(came, more=False))
+                assert came[-1] == piece
+                await asyncio.sleep(0.03)
+            assert answer.has_ended
+
+    run(scenario())
+
+
+def test_what_goes_wrong_in_taking_is_told_to_who_pours(run: Run) -> None:
+    def sink(piece: bytes) -> bool:
+        raise KeyError(piece)
+
+    async def scenario() -> None:
+        slow = slowly(OK + b"\r\n", b"one", seconds=0.05)
+        async with Provider(slow, HELLO) as provider, upstream() as http:
+            answer = await asked(http, provider)
+            with pytest.raises(KeyError):
+                await answer.pour(sink)
+            assert await ask(http, provider.url) == b"hello"
+            assert provider.connections == 2
+
+    run(scenario())
+
+
+def test_each_piece_that_is_poured_has_all_of_the_time(run: Run) -> None:
+    came: list[bytes] = []
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await slowly(OK + b"\r\n", *[b"x"] * 15, seconds=0.04)(reader, writer)
+        await asyncio.sleep(30)
+
+    async def scenario() -> None:
+        async with Provider(endless) as provider, upstream() as http:
+            answer = await asked(http, provider, 0.3)  # of 0.6 s
+            with pytest.raises(TimeoutError):
+                await answer.pour(into(came))
+
+    run(scenario())
+    assert b"".join(came) == b"x" * 15
+
+
+def test_what_had_come_before_it_stopped_is_poured(run: Run) -> None:
+    came: list[bytes] = []
+
+    async def scenario() -> None:
+        slow = slowly(CHUNKED[:-12], CHUNKED[-12:-5])
+        async with Provider(slow, ends=True) as provider, upstream() as http:
+            answer = await asked(http, provider)
+            with pytest.raises(Garbled):
+                await answer.pour(into(came))
+
+    run(scenario())
+    assert b"".join(came) == b"hello"
+
+
+def test_more_than_a_stream_may_have_is_not_poured(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "MAX_STREAM_BYTES", 5)
+
+    async def scenario() -> None:
+        slow = slowly(OK + b"\r\n", b"hello", b"!")
+        async with Provider(slow) as provider, upstream() as http:
+            answer = await asked(http, provider)
+            with pytest.raises(UnreadableAnswer):
+                await answer.pour(lambda piece: True)
 
     run(scenario())
 
