@@ -149,7 +149,7 @@ class StreamTap:
             and not (self._skips_blank or self.reading.closed)
         ):
             line = event[:-2]
-            kept = self._data(line)
+            kept = self._read_data(line)  # it is not like the one before: `feed` has compared them
             if kept is line and not self.reading.closed:
                 return event
             passes = kept + b"\n\n" if kept else b""
@@ -208,6 +208,9 @@ class StreamTap:
             if characters is not None:
                 self.reading.characters += characters
                 return line
+        return self._read_data(line)
+
+    def _read_data(self, line: bytes) -> bytes:
         payload = line[len(b"data:") :].strip()
         if holds_too_much(payload, MOST_ANSWERED):
             return line
@@ -257,11 +260,11 @@ _TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]+)"')
 def _shape_of(line: bytes, characters: int) -> tuple[bytes, bytes] | None:
     """What stands before and after the text of a line, where the text is all that was counted in
     it and stands there once."""
-    found = list(_TEXT.finditer(line))
-    if len(found) != 1 or _characters(found[0][1]) != characters:
+    found = _TEXT.search(line)
+    if found is None or _TEXT.search(line, found.end()):
         return None
-    start, end = found[0].span(1)
-    return line[:start], line[end:]
+    start, end = found.span(1)
+    return (line[:start], line[end:]) if _characters(line[start:end]) == characters else None
 
 
 def _is_usage_only(event: dict[str, Any]) -> bool:

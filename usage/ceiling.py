@@ -75,7 +75,8 @@ def _input(body: Any) -> tuple[int, bool]:
                 tokens += TOKENS_PER_IMAGE
                 continue
             for name, inner in value.items():
-                tokens += _most_tokens(name)  # a model reads names too: a tool's schema has them
+                # A model reads names too: a tool's schema has them.
+                tokens += -(-len(name) // BYTES_PER_TOKEN) if name.isascii() else _most_tokens(name)
                 if type(inner) is str:
                     tokens += _most_tokens(inner)
                 else:
