@@ -55,7 +55,7 @@ class LoopCommit(Generic[R]):
         self._loop = asyncio.get_running_loop()
         self._waiting: list[R] = []
         self._sent: list[R] = []
-        self._is_called = False
+        self._is_called = self._was_alone = False
         self._line: LedgerLine | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._tried = -RETRY_SECONDS
@@ -86,9 +86,14 @@ class LoopCommit(Generic[R]):
         return self._is_called
 
     def put(self, row: R) -> None:
-        """It goes out at the end of this turn of the loop, or with the next statement."""
+        """It goes out at the end of this turn of the loop, or with the next statement; at once
+        where the one before was alone: this one will be too."""
         self._waiting.append(row)
-        if not self._sent and not self._is_called:
+        if self._sent or self._is_called:
+            return
+        if self._was_alone:
+            self._send()
+        else:
             self._is_called = True
             self._loop.call_soon(self._send)
 
@@ -107,6 +112,7 @@ class LoopCommit(Generic[R]):
         if not self._waiting:
             return  # they have been handed back meanwhile
         self._sent, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+        self._was_alone = len(self._sent) == 1
         try:
             assert self._line is not None
             self._late = self._loop.call_later(ANSWER_SECONDS, self._fail, TimeoutError())

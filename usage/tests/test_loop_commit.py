@@ -22,7 +22,7 @@ from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
 from usage.ledger_line import LedgerLine
 from usage.models import Budget, Status, UsageRecord, UsageSource
-from usage.posting import STATEMENTS
+from usage.posting import STATEMENTS, one_trip
 from usage.price_models import read_overrides
 from usage.tests.test_budgets import MOST, MOST_NANO, opened
 
@@ -82,6 +82,34 @@ def test_no_thread_is_needed(alice: User, commits: GroupCommit) -> None:
     rows = asyncio.run(serve())
     assert [row.id for row in rows] == [call.id for call in calls]
     assert UsageRecord.objects.count() == 300
+
+
+def test_one_row_follows_another_at_once_and_several_go_together(
+    alice: User, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+
+    def noting(rows: Any) -> Any:
+        sent.append(len(rows))
+        return one_trip(rows)
+
+    monkeypatch.setattr(loop_commit, "one_trip", noting)
+    calls = iter([known(opened(alice)) for _ in range(8)])
+
+    async def serve() -> None:
+        async with commits.on_this_loop():
+            await asyncio.gather(*(commits.put(closed(next(calls))) for _ in range(3)))
+            assert sent == [3]
+            row = commits.put(closed(next(calls)))
+            assert sent == [3]  # there may be more to come in this turn
+            await row
+            first, *rest = [commits.put(closed(next(calls))) for _ in range(4)]
+            assert sent == [3, 1, 1]
+            await asyncio.gather(first, *rest)
+
+    asyncio.run(serve())
+    assert sent == [3, 1, 1, 3]
+    assert UsageRecord.objects.count() == 8
 
 
 def test_what_is_under_way_at_the_end_is_awaited(alice: User, commits: GroupCommit) -> None:
