@@ -57,7 +57,7 @@ class Answer:
     """
 
     __slots__ = (
-        "_connection", "_error", "_left", "_seconds", "_sink", "_waiter", "at",
+        "_connection", "_error", "_is_enough", "_left", "_seconds", "_sink", "_waiter", "at",
         "ends_with_connection", "has_ended", "has_head", "headers", "is_paused", "pieces", "size",
         "status",
     )  # fmt: skip
@@ -74,6 +74,7 @@ class Answer:
         self.is_paused = False
         self._error: Exception | None = None
         self._sink: Callable[[bytes], bool] | None = None
+        self._is_enough = False
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -119,30 +120,36 @@ class Answer:
 
         To wake a task for each piece takes longer than most pieces do.
         """
-        while self.pieces:
-            if not sink(await self.read()):
+        self._is_enough = False
+        while not self._is_enough:
+            if self.pieces:
+                self._is_enough = not sink(await self.read())
+            elif self._error is not None:
+                raise self._error
+            elif self.has_ended:
                 return
-        if self._error is None and not self.has_ended:
-            self._sink = sink
-            try:
-                await self._expect()
-            finally:
-                self._sink = None
-                self._forget_waiter()
-        if self._error is not None and not self.pieces:
-            raise self._error
+            else:
+                self._sink = sink
+                try:
+                    await self._expect()
+                finally:
+                    self._sink = None
+                    self._forget_waiter()
 
-    def add(self, body: bytes) -> None:
-        """More of it has come."""
+    def add(self, pieces: list[bytes]) -> None:
+        """More of it has come. What is more than a buffer's worth waits to be taken in parts."""
+        size = sum(map(len, pieces))
         sink = self._sink
-        if sink is None:
-            self.pieces.append(body)
-            self.size += len(body)
+        if sink is None or size > BUFFER_BYTES:
+            self._sink = None
+            self.pieces += pieces
+            self.size += size
             return
-        self.at = monotonic() + self._seconds
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         try:
             self._count(body)
             if not sink(body):
+                self._is_enough = True
                 self._sink = None
         except Exception as error:  # it is for who pours; the event loop would only tell of it
             self._sink = None
@@ -191,9 +198,11 @@ class Answer:
         self.wake()
 
     def has_come(self) -> None:
-        """Wakes who waits for it, but who is handed what comes."""
+        """Wakes who waits; who is handed what comes only at the end."""
         if self._sink is None or self.has_ended:
             self.wake()
+        else:
+            self.at = monotonic() + self._seconds
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -133,10 +133,9 @@ class Connection(asyncio.Protocol):
         answer.has_come()
 
     def _hand_over(self, answer: Answer) -> None:
-        body = self._body
-        if body:
-            answer.add(body[0] if len(body) == 1 else b"".join(body))
-            body.clear()
+        if self._body:
+            answer.add(self._body)
+            self._body.clear()
         if answer.size > BUFFER_BYTES and not answer.is_paused and not answer.has_ended:
             answer.is_paused = True
             self.transport.pause_reading()
@@ -192,7 +191,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         answer = self._answer
-        if answer is None or self._parser is None:
+        if answer is None or answer.has_ended or self._parser is None:
             return
         if self._is_interim:  # the answer is still to come
             self._is_interim = False

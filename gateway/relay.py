@@ -151,7 +151,7 @@ class Relay:
                 await self._pass_pieces(tap, response)
 
     async def _pass_pieces(self, tap: StreamTap, response: Answer) -> None:
-        """Until the stream is closed, or if it `lingers`, has ended."""
+        """Until the stream is closed, or if the call `lingers`, has ended."""
         sink = partial(self._pass, tap)
         while response.has_more or not response.has_ended:
             await response.pour(sink)

@@ -149,7 +149,7 @@ class StreamTap:
             and not (self._skips_blank or self.reading.closed)
         ):
             line = event[:-2]
-            kept = self._read_data(line)  # it is not like the one before: `feed` has compared them
+            kept = self._read_data(line)  # seldom like the one before: `feed` has compared
             if kept is line and not self.reading.closed:
                 return event
             passes = kept + b"\n\n" if kept else b""

@@ -128,7 +128,7 @@ class ChatRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Usage(NamedTuple):  # a call makes several: a frozen dataclass takes three times as long
+class Usage(NamedTuple):  # a call makes several: a frozen dataclass takes twice as long
     """Tokens as the provider reported them. Input includes both kinds of cache tokens.
 
     `cache_write_1h_tokens` are those of `cache_write_tokens` that are kept for an hour, which is

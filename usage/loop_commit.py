@@ -3,7 +3,8 @@
 A thread that writes takes the interpreter away from the loop and hands it back, some times for
 each transaction, which costs the loop more than the writing. libpq needs no thread: a statement is
 sent, and the loop is told when its answer has come. What goes out together is what was over by the
-end of one turn of the loop, or while the statement before it was under way.
+end of one turn of the loop, or while the statement before it was under way; where there was one row
+only, the next does not wait for the end of its turn.
 
 What does not go well (a row that can't be written, a connection that broke) is handed back to
 `usage.group_commit`, whose thread knows what to do.
@@ -87,7 +88,7 @@ class LoopCommit(Generic[R]):
 
     def put(self, row: R) -> None:
         """It goes out at the end of this turn of the loop, or with the next statement; at once
-        where the one before was alone: this one will be too."""
+        where the one before was alone: this one is likely to be."""
         self._waiting.append(row)
         if self._sent or self._is_called:
             return

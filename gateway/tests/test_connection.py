@@ -117,6 +117,8 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;ext=1\r\nllo\r\n
         (b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", False),
         (OK + b"Content-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n", False),
         (OK + b"Content-Length: 5\r\n\r\nhello!", False),
+        (HELLO + OK + b"Content-Length: 6\r\n\r\nforged", False),
+        (CHUNKED + b"\r\n" + OK + b"Content-Length: 6\r\n\r\nforged", False),
     ],
 )
 def test_an_answer_comes_whole_and_its_connection_is_kept_where_it_may_be(
@@ -279,6 +281,30 @@ def test_who_has_enough_for_now_is_handed_no_more(run: Run) -> None:
     run(scenario())
 
 
+def test_much_at_once_is_poured_in_parts_and_in_order(run: Run) -> None:
+    came: list[bytes] = []
+    body = b"".join(b"%06x" % number for number in range(2**18))  # 1.5 MB, no two parts alike
+    chunks = [body[at : at + 2**14] for at in range(0, len(body), 2**14)]
+    raw = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+
+    def sink(piece: bytes) -> bool:
+        came.append(piece)
+        return len(came) % 3 > 0
+
+    async def scenario() -> None:
+        head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+        async with Provider(head + raw + b"0\r\n\r\n", HELLO) as provider, upstream() as http:
+            answer = await asked(http, provider)
+            while answer.has_more or not answer.has_ended:
+                await answer.pour(sink)
+            assert await ask(http, provider.url) == b"hello"
+            assert provider.connections == 1
+
+    run(scenario())
+    assert b"".join(came) == body
+    assert max(map(len, came)) < BUFFER_BYTES + 2**14
+
+
 def test_what_goes_wrong_in_taking_is_told_to_who_pours(run: Run) -> None:
     def sink(piece: bytes) -> bool:
         raise KeyError(piece)
@@ -291,6 +317,22 @@ def test_what_goes_wrong_in_taking_is_told_to_who_pours(run: Run) -> None:
                 await answer.pour(sink)
             assert await ask(http, provider.url) == b"hello"
             assert provider.connections == 2
+
+    run(scenario())
+
+
+def test_what_was_taken_last_is_not_forgotten_over_what_went_wrong_then(run: Run) -> None:
+    """Who has enough may have to wait for a client before the trouble is told."""
+    came: list[bytes] = []
+
+    async def scenario() -> None:
+        head, broken = OK + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\nno length\r\n"
+        async with Provider(slowly(head, broken)) as provider, upstream() as http:
+            answer = await asked(http, provider)
+            await answer.pour(into(came, more=False))
+            assert came == [b"hello"]
+            with pytest.raises(Garbled):
+                await answer.pour(into(came))
 
     run(scenario())
 
