@@ -5,9 +5,12 @@ Chromium is looked for at CHROMIUM_PATH, then on the PATH. The provider is the s
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +18,9 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from benchmarks.simulator.app import SimulatorApp
 from benchmarks.simulator.server import SimulatorThread
+from benchmarks.simulator.wire import Receive, Scope, Send
 from byom.asgi import application
 from byom.tests.live_server import serve
 from credentials.tests.factories import CredentialFactory, UserFactory
@@ -306,8 +311,23 @@ def in_the_background(settings: Any) -> None:
     settings.TASKS = {"default": {"BACKEND": "byom.tasks.ThreadBackend"}}
 
 
+@pytest.fixture
+def rest(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The provider answers ten calls, and the others once this is set."""
+    is_let, number, answer = threading.Event(), itertools.count(), SimulatorApp.__call__
+
+    async def held(app: SimulatorApp, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST" and next(number) >= 10:
+            await asyncio.to_thread(is_let.wait)
+        await answer(app, scope, receive, send)
+
+    monkeypatch.setattr(SimulatorApp, "__call__", held)
+    yield is_let
+    is_let.set()
+
+
 def test_a_benchmark_from_start_to_verdict(
-    in_the_background: None, good_key: None, page: Page
+    in_the_background: None, good_key: None, page: Page, rest: threading.Event
 ) -> None:
     page.goto("/benchmarks/")
     page.get_by_role("link", name="Start one").click()
@@ -320,7 +340,8 @@ def test_a_benchmark_from_start_to_verdict(
     page.get_by_role("button", name="Start").click()
 
     expect(page.get_by_role("progressbar")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"\b([1-9]|[12]\d) of 32 calls"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\b([1-9]|10) of 32 calls"))).to_be_visible(timeout=60_000)
+    rest.set()
     expect(page.get_by_role("heading", name="Verdicts")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("img", name="Response time of the calls")).to_be_visible()
     page.get_by_role("link", name="All calls").click()
