@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from credentials.models import AccessToken, LLMCredential
 from usage.periods import LENGTHS, Period, Window, window
+from usage.snapshots import snapshot_of_this_statement
 
 if TYPE_CHECKING:
     from usage.models import UsageRecord
@@ -70,6 +71,11 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
             counts |= Q(credential_id=credential_id)
         return self.filter(counts, is_active=True).order_by("pk")
 
+    def locked(self) -> Self:
+        """Locked in the order of their keys, so that no two who lock several wait for each other.
+        `as_of` is the snapshot of just now."""
+        return self.select_for_update().annotate(as_of=snapshot_of_this_statement()).order_by("pk")
+
     def take(self, pk: uuid.UUID, amount: int, *, hard: bool, now: datetime) -> bool:
         """Sets `amount` aside, in one statement: whoever comes at the same time waits for it. False
         if there is no room (or, also of a soft budget, a new period has begun)."""
@@ -89,7 +95,8 @@ class Budget(models.Model):
 
     A hard budget refuses what it has no room for, a soft one only tells. `owner` may change it;
     None is staff. `spent_units` is what the ledger says of the time from `counted_from` on, up to
-    `rolls_at`, when it has to be counted anew.
+    `rolls_at`, when it has to be counted anew; `snapshot` is what the last such count has seen of
+    the ledger (`usage.snapshots`), empty where the database does not tell.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -125,10 +132,12 @@ class Budget(models.Model):
     reserved_units = models.BigIntegerField(default=0, editable=False)
     counted_from = models.DateTimeField(default=NEVER_COUNTED, editable=False)
     rolls_at = models.DateTimeField(default=NEVER_COUNTED, editable=False)
+    snapshot = models.TextField(default="", db_default="", editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = BudgetQuerySet.as_manager()
+    as_of: str  # of one that is `locked`
 
     class Meta:
         ordering: ClassVar = ["name", "pk"]
@@ -151,7 +160,9 @@ class Budget(models.Model):
         if not self._state.adding and kwargs.get("update_fields") is None:
             self.rolls_at = NEVER_COUNTED
             names = {field.name for field in self._meta.concrete_fields if not field.primary_key}
-            kwargs["update_fields"] = names - {"spent_units", "reserved_units", "counted_from"}
+            kwargs["update_fields"] = names - {
+                "spent_units", "reserved_units", "counted_from", "snapshot"
+            }  # fmt: skip
         super().save(*args, **kwargs)
 
     @property

@@ -15,20 +15,24 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Sum
+from django.db.models import Func, Subquery
 from django.utils import timezone
 
 from providers.vocabulary import Usage
-from usage.budget_models import Budget, Reservation, Unit, nano_usd
+from usage.budget_models import NEVER_COUNTED, Budget, Reservation, Unit, nano_usd
 from usage.memory import Memory, forget_on_change, looks
 from usage.models import UsageQuerySet, UsageRecord
 from usage.periods import LENGTHS, Period
+from usage.snapshots import snapshot_of_this_statement
 
 BATCH = 500
-COUNTERS = ["spent_units", "reserved_units", "counted_from", "rolls_at"]
+COUNTERS = ["spent_units", "reserved_units", "counted_from", "rolls_at", "snapshot"]
 # So long after a change a budget is counted once more: other processes remember the budgets of a
 # second ago, and do not charge this one until then.
 SETTLING = timedelta(seconds=3)
+
+
+_AMOUNT = models.DecimalField(max_digits=30, decimal_places=9)
 
 
 class Parties(NamedTuple):
@@ -106,16 +110,16 @@ def _is_overdrawn(pk: uuid.UUID) -> bool:
 
 def locked(pk: uuid.UUID, now: datetime) -> Budget | None:
     """The budget as it is, counted anew if that is due, and locked; None if it is gone."""
-    budget = Budget.objects.select_for_update().filter(pk=pk).first()
+    budget = Budget.objects.locked().filter(pk=pk).first()
     if budget is not None and budget.rolls_at <= now:
-        _count(budget, now)
+        count(budget, now)
         budget.save(update_fields=COUNTERS)
     return budget
 
 
-def _count(budget: Budget, now: datetime) -> None:
-    """Adds up the ledger. The budget's row is locked, so that what is settled meanwhile is added
-    afterwards; what is in the same transaction is seen."""
+def count(budget: Budget, now: datetime) -> None:
+    """Adds up the ledger; it is for the caller to save COUNTERS. The budget's row is locked, so
+    that what is settled meanwhile is added afterwards; what is in the same transaction is seen."""
     budget.counted_from, budget.rolls_at = budget.window(now)
     if now < budget.updated_at + SETTLING:
         budget.rolls_at = min(budget.rolls_at, budget.updated_at + SETTLING)
@@ -123,18 +127,24 @@ def _count(budget: Budget, now: datetime) -> None:
     start = budget.counted_from
     plain = rows.filter(corrects=None, created_at__gte=start)
     corrections = rows.filter(corrects__isnull=False, corrects__created_at__gte=start)
-    budget.spent_units = _sum(budget, plain) + _sum(budget, corrections)
+    # In one statement, so that the snapshot is that of both sums.
+    parts = _sum(budget, plain), _sum(budget, corrections), snapshot_of_this_statement()
+    one, two, budget.snapshot = Budget.objects.values_list(*parts).get(pk=budget.pk)
+    budget.as_of = budget.snapshot
+    budget.spent_units = budget.units(one or Decimal(0)) + budget.units(two or Decimal(0))
 
 
 def _scope(budget: Budget) -> dict[str, Any]:
     return {name: pk for name, pk in parties_of(budget)._asdict().items() if pk is not None}
 
 
-def _sum(budget: Budget, rows: UsageQuerySet) -> int:
-    if budget.unit == Unit.TOKENS:
-        found = rows.aggregate(i=Sum("input_tokens", default=0), o=Sum("output_tokens", default=0))
-        return int(found["i"] + found["o"])
-    return nano_usd(rows.aggregate(cost=Sum("cost_usd", default=Decimal(0)))["cost"])
+def _sum(budget: Budget, rows: UsageQuerySet) -> Subquery:
+    """In dollars or tokens, null for no rows."""
+    tokens = models.F("input_tokens") + models.F("output_tokens")
+    what = tokens if budget.unit == Unit.TOKENS else models.F("cost_usd")
+    # An aggregate would group the rows by what they are picked by.
+    total = Func(what, function="SUM", output_field=_AMOUNT)
+    return Subquery(rows.order_by().values(total=total))
 
 
 def charge(record: UsageRecord) -> None:
@@ -148,10 +158,10 @@ def charge(record: UsageRecord) -> None:
     if not pks:
         return
     now = timezone.now()
-    for budget in Budget.objects.select_for_update().filter(pk__in=pks).order_by("pk"):
+    for budget in Budget.objects.locked().filter(pk__in=pks):
         _release(budget, Reservation.objects.filter(call_id=record.pk, budget=budget))
         if budget.rolls_at <= now:
-            _count(budget, now)
+            count(budget, now)
         elif budget.pk in counting and budget.counted_from <= record.created_at:
             budget.spent_units += budget.units_of(record)
         budget.save(update_fields=COUNTERS)
@@ -206,7 +216,8 @@ def cancel(call_id: uuid.UUID) -> None:
 
 def reclaim() -> int:
     """Takes back what is set aside for calls that have not come back in time: the process died
-    in the middle. For a timer; returns how many."""
+    in the middle. What it may not have charged any more (`usage.charges`) is in the ledger: the
+    budget is counted anew. For a timer; returns how many."""
     count = 0
     stale = Reservation.objects.filter(expires_at__lte=timezone.now())
     for pk in sorted(set(stale.values_list("budget_id", flat=True))):
@@ -214,7 +225,8 @@ def reclaim() -> int:
             budget = Budget.objects.select_for_update().filter(pk=pk).first()
             if budget is not None:
                 count += _release(budget, stale.filter(budget=budget)[:BATCH])
-                budget.save(update_fields=["reserved_units"])
+                budget.rolls_at = NEVER_COUNTED
+                budget.save(update_fields=["reserved_units", "rolls_at"])
     return count
 
 

@@ -12,23 +12,22 @@ import asyncio
 import logging
 import queue
 import threading
-import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from django.db import connections
 from django.dispatch import receiver
 
 from credentials.lifecycle import is_news
-from usage import budgets, leases
+from usage import charges, leases
 from usage.ledger import Closed
 from usage.loop_commit import LoopCommit
 from usage.models import Status, UsageRecord
 from usage.one_by_one import written
-from usage.posting import Made, announce, land, make_ahead, on_postgresql
+from usage.posting import Batch, Made, announce, land, make_ahead, on_postgresql
 from usage.signals import metrics_read
 from usage.telling import Telling
 
@@ -74,7 +73,7 @@ class GroupCommit:
         except Exception as error:  # the thread meets it again, and tells who waits
             logger.warning("A ledger row was not made ahead: %s", type(error).__name__)
         by_loop = self._loops.get(loop)
-        if by_loop and entry.made and not _has_more_to_note(entry) and by_loop.can_write():
+        if by_loop and entry.made and _is_plain(entry, entry.made) and by_loop.can_write():
             waiting.made = entry.made
             by_loop.put(waiting)
         else:
@@ -112,18 +111,23 @@ class GroupCommit:
         finally:
             del self._loops[loop]
             await by_loop.finish()
+            self._charge()  # it might not do so by itself any more
 
     def tell_all(self) -> None:
         """Tells now of what is told several at a time."""
         for telling in list(self._telling.values()):
             telling.flush()
 
-    def _written(self, batch: Sequence[Waiting], due: Sequence[uuid.UUID]) -> None:
-        for pk in due:
-            self._queue.put(partial(budgets.recount, pk))
-            self.wake()
-        land([one.entry for one in batch])
-        self._resolve([(one, one.made.record) for one in batch])
+    def _written(self, rows: Sequence[Waiting], number: int, batch: Batch) -> None:
+        # Noted before leases are given back: who renews one then finds what to charge first.
+        if charges.note(batch.sums, number, batch.at):
+            rows[0].row.get_loop().call_later(charges.SECONDS, self._charge)
+        land([one.entry for one in rows])
+        self._resolve([(one, one.made.record) for one in rows])
+
+    def _charge(self) -> None:
+        self._queue.put(charges.charge_all)
+        self.wake()
 
     def _handed_back(self, batch: Sequence[Waiting]) -> None:
         for one in batch:
@@ -226,8 +230,17 @@ class GroupCommit:
         return True
 
 
-def _has_more_to_note(entry: Closed) -> bool:
-    """Whether the key's own row has to change too."""
+def _is_plain(entry: Closed, made: Made) -> bool:
+    """Whether the row is all that there is to write for now: the key's own row stays as it is, and
+    what budgets are charged later was promised to the call by leases on them."""
+    if _is_news_of_key(entry):
+        return False
+    held = entry.call.held
+    covered = [key for key, _ in held] == [key for key, _ in made.sums]
+    return covered or not any(units for _, units in made.sums)
+
+
+def _is_news_of_key(entry: Closed) -> bool:
     credential_id, outcome = entry.call.account.payer.credential_id, entry.outcome
     if credential_id is None or outcome.status == Status.CANCELLED:
         return False
@@ -238,7 +251,7 @@ def _done(job: Job) -> None:
     try:
         job()
     except Exception as error:
-        logger.warning("A budget was not counted anew: %s", type(error).__name__)
+        logger.warning("Budgets were not charged: %s", type(error).__name__)
         connections.close_all()
 
 

@@ -8,8 +8,9 @@ seconds. When anything was changed (a limit, say), a lease is renewed before it 
 room is scarce each call goes to the database, and the last dollar is counted out
 exactly (`usage.budgets`).
 
-What calls out of a lease have cost is charged with their ledger rows, while the lease stays as
-large as it was until it is next renewed: meanwhile a budget has a little less room than it might.
+What calls out of a lease have cost is charged with their ledger rows or soon after
+(`usage.charges`), and in any case when it is renewed. Until then the lease stays as large as it
+was: meanwhile a budget has a little less room than it might.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from usage import charges
 from usage.budget_models import Budget, Reservation
-from usage.budgets import Intent, NoPrice, locked
+from usage.budgets import COUNTERS, Intent, NoPrice, locked
 from usage.memory import Changes
 
 SHARE = 16  # a lease takes no more than this part of the room that is left
@@ -86,7 +88,7 @@ def _units(intent: Intent, budget: Budget) -> int:
 
 
 def give_back(held: Iterable[Held], used: bool = True) -> None:
-    """The call is over; if `used`, its ledger row is there and has been charged."""
+    """The call is over; if `used`, its ledger row is there, and is charged or waits for that."""
     with _lock:
         for pk, units in held:
             if lease := _leases.get(pk):
@@ -135,6 +137,7 @@ def forget_all() -> None:
     """What is set aside stays so, until `reclaim`."""
     with _lock:
         _leases.clear()
+    charges.forget_all()
 
 
 def _has_room(lease: Lease, units: int) -> bool:
@@ -179,18 +182,20 @@ def _renew(lease: Lease, units: int) -> None:
 
 
 def _set_aside(pk: uuid.UUID, lease_id: uuid.UUID, out: int, units: int) -> int:
-    """The new size of a lease, as it is in the database now; 0 if it is gone."""
+    """The new size of a lease, as it is in the database now; 0 if it is gone. What its calls have
+    cost is charged first."""
     now = timezone.now()
-    with transaction.atomic():
+    with charges.owed_to(pk) as owed, transaction.atomic():
         budget = locked(pk, now)
         rows = Reservation.objects.filter(call_id=lease_id, budget_id=pk)
         if budget is None:
             return 0
         before = rows.values_list("units", flat=True).first()
         others = budget.reserved_units - (before or 0)
+        charges.charge(budget, owed, now)
         size = out + _chunk(budget.limit_units - budget.spent_units - others - out, units)
         budget.reserved_units = others + size
-        budget.save(update_fields=["reserved_units"])
+        budget.save(update_fields=COUNTERS)
         # Nobody else has this lease, and each step would be a trip to the database.
         kept = {
             "units": size,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ from django.db import connection
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from usage.posting import STATEMENTS, keeps_plans
+from usage.posting import ROWS_ALONE, keeps_plans
 
-_NAMES = {text: f"byom_ledger_{at}".encode() for at, text in enumerate(STATEMENTS)}
+_STATEMENT, _NAME = ROWS_ALONE.encode(), b"byom_ledger"
 _GOOD = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
@@ -41,19 +40,18 @@ class LedgerLine:
 
     def _prepare(self) -> None:
         if self._keeps_plans:
-            for text, name in _NAMES.items():
-                _checked(self._libpq.prepare(name, text.encode()))
+            _checked(self._libpq.prepare(_NAME, _STATEMENT))
 
     def close(self) -> None:
         self._owner.close()
 
-    def send(self, statement: str, values: Sequence[str]) -> None:
-        """One of `posting.STATEMENTS`; the answer to the one before has been read."""
+    def send(self, values: Sequence[str]) -> None:
+        """Of `posting.ROWS_ALONE`; the answer to the one before has been read."""
         given = [value.encode() for value in values]
         if self._keeps_plans:
-            self._libpq.send_query_prepared(_NAMES[statement], given)
+            self._libpq.send_query_prepared(_NAME, given)
         else:
-            self._libpq.send_query_params(statement.encode(), given)
+            self._libpq.send_query_params(_STATEMENT, given)
 
     def has_sent_all(self) -> bool:
         """Sends on; False where the socket takes no more for now."""
@@ -72,16 +70,13 @@ class LedgerLine:
         self._libpq.consume_input()
         return False
 
-    def due(self) -> list[uuid.UUID]:
-        """The budgets that are due for a new count, by the answer that has come. Raises
+    def transaction(self) -> int:
+        """The number of the one that has written the rows, by the answer that has come. Raises
         psycopg.Error if nothing has been written."""
         answer, self._answer = self._answer, None
         _checked(answer)
         assert answer is not None
-        found = [
-            [answer.get_value(row, column) for column in (0, 1)] for row in range(answer.ntuples)
-        ]
-        return [uuid.UUID(str(pk, "ascii")) for pk, is_due in found if pk and is_due == b"t"]
+        return int(answer.get_value(0, 0) or 0)
 
 
 def _checked(answer: PGresult | None) -> None:

@@ -6,6 +6,8 @@ sent, and the loop is told when its answer has come. What goes out together is w
 end of one turn of the loop, or while the statement before it was under way; where there was one row
 only, the next does not wait for the end of its turn.
 
+What the rows cost is charged to budgets later, for many rows at once (`usage.charges`).
+
 What does not go well (a row that can't be written, a connection that broke) is handed back to
 `usage.group_commit`, whose thread knows what to do.
 """
@@ -14,13 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from usage.ledger_line import LedgerLine
-from usage.posting import Made, note_written, one_trip
+from usage.posting import Batch, Made, note_written, rows_alone
 
 logger = logging.getLogger(__name__)
 
@@ -42,20 +43,22 @@ R = TypeVar("R", bound=Row)
 class LoopCommit(Generic[R]):
     """One event loop's; all of it runs there.
 
-    `written` is told of rows that are durable, and of the budgets that are due for a new count.
+    `written` is told of rows that are durable, of the number of the transaction that wrote them,
+    and of what they count in budgets.
     `handed_back` is given what another has to write, or may have been written after all: where a
     connection breaks nobody knows.
     """
 
     def __init__(
         self,
-        written: Callable[[Sequence[R], Sequence[uuid.UUID]], None],
+        written: Callable[[Sequence[R], int, Batch], None],
         handed_back: Callable[[Sequence[R]], None],
     ) -> None:
         self._written, self._handed_back = written, handed_back
         self._loop = asyncio.get_running_loop()
         self._waiting: list[R] = []
         self._sent: list[R] = []
+        self._batch: Batch | None = None  # of what was sent
         self._is_called = self._was_alone = False
         self._line: LedgerLine | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -117,7 +120,8 @@ class LoopCommit(Generic[R]):
         try:
             assert self._line is not None
             self._late = self._loop.call_later(ANSWER_SECONDS, self._fail, TimeoutError())
-            self._line.send(*one_trip([row.made for row in self._sent]))
+            self._batch = rows_alone([row.made for row in self._sent])
+            self._line.send(self._batch.values)
             self._flush(self._line)
         except Exception as error:  # whatever it is, somebody waits for these rows
             self._fail(error)
@@ -140,16 +144,17 @@ class LoopCommit(Generic[R]):
         try:
             if not self._line.read() or not self._sent:
                 return
-            due = self._line.due()
+            number = self._line.transaction()
         except Exception as error:
             self._fail(error)
             return
         self._waits_no_more()
-        rows, self._sent = self._sent, []
+        rows, batch, self._sent = self._sent, self._batch, []
+        assert batch is not None
         note_written([row.made for row in rows])
         if self._waiting:
             self._send()
-        self._written(rows, due)
+        self._written(rows, number, batch)
         self._all_done.set()
 
     def _fail(self, error: Exception) -> None:

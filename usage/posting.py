@@ -38,11 +38,12 @@ _UNITS = (
 )
 
 # All in one statement, and so in one trip: a trip costs as much as the statement. $1 is now, $2
-# the rows in JSON.
+# the rows in JSON. ROWS_ALONE tells the number of its transaction, for `usage.charges`.
 _ROWS = f"""
     INSERT INTO usage_usagerecord ({_COLUMNS})
     SELECT {_VALUES} FROM json_populate_recordset(NULL::usage_usagerecord, $2::json)
 """  # noqa: S608
+ROWS_ALONE = f"WITH put AS ({_ROWS}) SELECT pg_current_xact_id()"
 _ROWS_AND_A_BUDGET = f"""
 WITH put AS ({_ROWS})
 UPDATE usage_budget b SET spent_units = b.spent_units + {_UNITS.format(units="$4::bigint")}
@@ -60,7 +61,6 @@ FROM c, taken WHERE b.id = c.id AND b.id = taken.id
 RETURNING b.id, b.rolls_at <= $1::timestamptz
 """  # noqa: S608
 PATIENCE_SECONDS = 15.0  # with a database that is away
-STATEMENTS = (_ROWS, _ROWS_AND_A_BUDGET, _ROWS_AND_BUDGETS)
 
 _SQLITE = """
 UPDATE usage_budget SET spent_units = spent_units
@@ -76,6 +76,14 @@ class Made(NamedTuple):
     record: UsageRecord
     text: str
     sums: Sequence[tuple[int, int]]
+
+
+class Batch(NamedTuple):
+    """Rows that one statement writes: its values, when, and what they count in each budget."""
+
+    values: list[str]
+    at: datetime
+    sums: list[tuple[int, int]]
 
 
 def make_ahead(entry: Closed) -> None:
@@ -151,7 +159,7 @@ def _write(rows: Sequence[Made]) -> None:
 def _in_one_trip(rows: Sequence[Made]) -> list[uuid.UUID]:
     """The budgets that are due for a new count. The statement is planned once for each connection,
     which Django does not do by itself: it is a fifth of the time."""
-    statement, values = one_trip(rows)
+    statement, values = _one_trip(rows)
     connection.ensure_connection()
     raw: Any = connection.connection
     with connection.wrap_database_errors, psycopg.RawCursor(raw) as cursor:
@@ -167,19 +175,25 @@ def keeps_plans() -> bool:
     return not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
 
 
-def one_trip(rows: Sequence[Made]) -> tuple[str, list[str]]:
-    """PostgreSQL's statement that writes the rows and charges their budgets, one of STATEMENTS,
-    and its values. It returns the budgets it found, and whether each is due for a new count."""
-    now, sums = _dated(rows)
-    values = [now.isoformat(), f"[{','.join([row.text for row in rows])}]"]
-    match sums:
+def _one_trip(rows: Sequence[Made]) -> tuple[str, list[str]]:
+    """PostgreSQL's statement that writes the rows and charges their budgets, and its values. It
+    returns the budgets it found, and whether each is due for a new count."""
+    batch = rows_alone(rows)
+    match batch.sums:
         case []:
-            return _ROWS, values
+            return _ROWS, batch.values
         case [(number, units)]:
-            return _ROWS_AND_A_BUDGET, [*values, _as_uuid(number), str(units)]
+            return _ROWS_AND_A_BUDGET, [*batch.values, _as_uuid(number), str(units)]
         case several:
+            values = batch.values
             told = [{"id": _as_uuid(number), "units": units} for number, units in several]
             return _ROWS_AND_BUDGETS, [*values, json.dumps(told)]
+
+
+def rows_alone(rows: Sequence[Made]) -> Batch:
+    """The values of ROWS_ALONE."""
+    now, sums = _dated(rows)
+    return Batch([now.isoformat(), f"[{','.join([row.text for row in rows])}]"], now, sums)
 
 
 def note_written(rows: Sequence[Made]) -> None:

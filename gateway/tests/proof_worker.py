@@ -67,7 +67,7 @@ def verify(log: str) -> dict[str, Any]:
     roll_up()
     rows = {str(pk) for pk in UsageRecord.objects.values_list("pk", flat=True)}
     spent = UsageRecord.objects.aggregate(cost=Sum("cost_usd"))["cost"]
-    all_budgets = Budget.objects.all()
+    all_budgets = budgets.fresh(Budget.objects.all())
     return found | {
         "rows": len(rows),
         "without_row": len(received - rows),

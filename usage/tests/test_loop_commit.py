@@ -22,7 +22,7 @@ from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
 from usage.ledger_line import LedgerLine
 from usage.models import Budget, Status, UsageRecord, UsageSource
-from usage.posting import STATEMENTS, one_trip
+from usage.posting import rows_alone
 from usage.price_models import read_overrides
 from usage.tests.test_budgets import MOST, MOST_NANO, opened
 
@@ -91,9 +91,9 @@ def test_one_row_follows_another_at_once_and_several_go_together(
 
     def noting(rows: Any) -> Any:
         sent.append(len(rows))
-        return one_trip(rows)
+        return rows_alone(rows)
 
-    monkeypatch.setattr(loop_commit, "one_trip", noting)
+    monkeypatch.setattr(loop_commit, "rows_alone", noting)
     calls = iter([known(opened(alice)) for _ in range(8)])
 
     async def serve() -> None:
@@ -263,7 +263,7 @@ def test_a_farewell_and_the_end_are_found_in_one_read() -> None:
     line = LedgerLine()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE usage_usagerecord IN SHARE MODE")  # so that it takes its time
-        line.send(STATEMENTS[0], [timezone.now().isoformat(), "[]"])
+        line.send([timezone.now().isoformat(), "[]"])
         assert line.has_sent_all() and not line.read()
         cursor.execute("SELECT pg_terminate_backend(%s)", [line._libpq.backend_pid])
         poll = select.poll()
