@@ -1,9 +1,9 @@
 """What calls out of a lease have cost, charged to their budgets a moment after their rows.
 
-All calls of a person change the same budget, and to change it took PostgreSQL as long as a third
-of a ledger row and its way to the disk. So where an event loop writes rows (`usage.loop_commit`)
-it adds up what they cost, and a thread charges it some times a second. Nothing is lost by that, or
-counted twice:
+All calls of a person change the same budget: that took PostgreSQL a quarter as long as the row and
+its way to the disk, and servers waited there for one another. So where an event loop writes rows
+(`usage.loop_commit`) it adds up what they cost, and a thread charges that some times a second.
+Nothing is lost by it, or counted twice:
 
 - Until then the calls' part of their lease stays set aside (`usage.leases`): nobody else is
   promised it.
