@@ -107,12 +107,14 @@ def shares(found: list[Figures]) -> Iterator[dict[str, object]]:
             bare = by_load["bare", stream, connections]
             thin = by_load["bare, own client", stream, connections]
             direct = by_load["direct", stream, connections]
+            row = by_load.get(("bare, and a row", stream, connections))
             yield {
                 "stream": stream,
                 "connections": connections,
                 "of_bare": _share(own, bare),
                 "of_bare_own_client": _share(own, thin),
                 "of_direct": _share(own, direct),
+                "bare_and_a_row_of_bare": _share(row, bare) if row else None,
                 "added_to_bare_p50_ms": round(own.p50_ms - bare.p50_ms, 3),
                 "added_to_bare_first_p50_ms": round(own.first_p50_ms - bare.first_p50_ms, 3),
             }

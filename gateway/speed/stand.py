@@ -1,4 +1,4 @@
-"""The stand: an upstream, two bare relays and the product's own server, each a process of its own,
+"""The stand: an upstream, bare relays and the product's own server, each a process of its own,
 and a database that is thrown away."""
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import IO
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import connection
 
 from byom.throwaway import database_url, throwaway_database
 from credentials.models import AccessToken
@@ -38,39 +39,47 @@ class NotUp(Exception):
 def standing(
     *, budget: bool, users: int = 1, variables: Mapping[str, str] = _NONE
 ) -> Iterator[list[Target]]:
-    """The targets, for as long as they are needed: the provider itself, bare relays by aiohttp and
-    by our own client, and the gateway; with so many users, each with a budget to keep or without.
-    `variables` are settings of the gateway's."""
+    """The targets, for as long as they are needed: the provider itself, bare relays by aiohttp, by
+    our own client and on PostgreSQL one more with the least possible row for each call, and the
+    gateway; with so many users, each with a budget to keep or without. `variables` are settings of
+    the gateway's."""
     with ExitStack() as stack:
         stack.enter_context(throwaway_database())
         token, *others = [_guest(f"bench-{number}", budget) for number in range(users)]
-        ports = [_free_port() for _ in range(4)]
-        upstream, bare, thin, gateway = (f"http://127.0.0.1:{port}" for port in ports)
+
+        def started(command: list[str], environment: Mapping[str, str] = _NONE) -> tuple[str, int]:
+            port = _free_port()
+            process = stack.enter_context(_process([*command, str(port)], environment, port))
+            return f"http://127.0.0.1:{port}", process
+
+        database = {"DATABASE_URL": database_url()}
+        upstream, _ = started(["-m", "gateway.speed.upstream"])
+        targets = [Target("direct", upstream + _BASE, KEY)]
+        for name, words in _relays().items():
+            url, process = started([*words, upstream + _BASE], database)
+            targets.append(Target(name, url, KEY, process))
         environment = {
-            "DATABASE_URL": database_url(),
+            **database,
             "BYOM_SIMULATOR_URL": upstream,
             "BYOM_CALLS_PER_MINUTE": str(_ENOUGH),
             "BYOM_LOG_LEVEL": "WARNING",  # a line for each call costs some 0.05 ms
             **variables,
         }
-        server = ["-m", "byom.serve", "byom.asgi:application", "--port", str(ports[3])]
-        server += ["--no-access-log", "--log-level", "warning"]
-        commands = [
-            (["-m", "gateway.speed.upstream", str(ports[0])], {}),
-            (["-m", "gateway.speed.bare", "aiohttp", upstream + _BASE, str(ports[1])], {}),
-            (["-m", "gateway.speed.bare", "own", upstream + _BASE, str(ports[2])], {}),
-            (server, environment),
-        ]
-        ids = [
-            stack.enter_context(_process(command, more, port))
-            for (command, more), port in zip(commands, ports, strict=True)
-        ]
-        yield [
-            Target("direct", upstream + _BASE, KEY),
-            Target("bare", bare, KEY, ids[1]),
-            Target("bare, own client", thin, KEY, ids[2]),
-            Target("gateway", f"{gateway}/v1", token, ids[3], tuple(others)),
-        ]
+        server = ["-m", "byom.serve", "byom.asgi:application", "--no-access-log"]
+        server += ["--log-level", "warning", "--port"]
+        url, process = started(server, environment)
+        yield [*targets, Target("gateway", f"{url}/v1", token, process, tuple(others))]
+
+
+def _relays() -> dict[str, list[str]]:
+    """Commands of the bare relays by their names."""
+    found = {
+        "bare": ["-m", "gateway.speed.bare", "aiohttp"],
+        "bare, own client": ["-m", "gateway.speed.bare", "own"],
+    }
+    if connection.vendor == "postgresql":
+        found["bare, and a row"] = ["-m", "gateway.speed.bare_row"]
+    return found
 
 
 def _guest(name: str, budget: bool) -> str:
@@ -83,7 +92,7 @@ def _guest(name: str, budget: bool) -> str:
 
 
 @contextmanager
-def _process(arguments: list[str], environment: dict[str, str], port: int) -> Iterator[int]:
+def _process(arguments: list[str], environment: Mapping[str, str], port: int) -> Iterator[int]:
     """The id of a server's process, once it listens."""
     with _started(arguments, environment) as process:
         until = time.monotonic() + PATIENCE
@@ -96,7 +105,7 @@ def _process(arguments: list[str], environment: dict[str, str], port: int) -> It
 
 @contextmanager
 def _started(
-    arguments: list[str], environment: dict[str, str]
+    arguments: list[str], environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """What it says goes to a file: a line for each call would cost more where a terminal shows it,
     and is of interest only if it does not come up."""
@@ -115,7 +124,7 @@ def _started(
 
 
 def _popen(
-    arguments: list[str], environment: dict[str, str], said: IO[bytes]
+    arguments: list[str], environment: Mapping[str, str], said: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, *arguments],

@@ -7,10 +7,13 @@ import os
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 
 from benchmarks.simulator.server import SimulatorThread
 from byom.tests.live_server import serve
+from byom.throwaway import database_url
 from gateway.speed.bare import BareRelay
+from gateway.speed.bare_row import RelayWithRow
 from gateway.speed.figures import Figures, cpu_seconds, memory_mb, shares
 from gateway.speed.load import Target, load, percentile
 from gateway.speed.stand import KEY
@@ -35,6 +38,25 @@ def test_the_bare_relays_pass_on_what_the_simulator_says(
 
 
 @pytest.mark.integration
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_relay_with_a_row_writes_one_for_each_answer(
+    simulator: SimulatorThread, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("it is for PostgreSQL")
+    monkeypatch.setenv("DATABASE_URL", database_url())
+    with serve(RelayWithRow("own", f"{simulator.url}/openai/v1")) as url:
+        tally = run(load(Target("row", url, KEY), connections=5, stream=stream, seconds=0.01))
+
+    assert len(tally.times) >= 5 and not tally.failures
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM bench_row")
+        assert cursor.fetchone() == (len(tally.times),)
+        cursor.execute("DROP TABLE bench_row")
+
+
+@pytest.mark.integration
 def test_connections_take_the_keys_in_turn(simulator: SimulatorThread) -> None:
     keys = ("sk-sim-ok-key-1", "sk-sim-ok-key-2", "sk-sim-ok-key-3")
     target = Target("direct", f"{simulator.url}/openai/v1", keys[0], others=keys[1:])
@@ -56,12 +78,15 @@ def test_the_gateway_is_told_as_a_share_of_the_others() -> None:
         figures("direct", 1000, 1),
         figures("bare", 500, 2),
         figures("bare, own client", 600, 1.8),
+        figures("bare, and a row", 400, 2.2),
         figures("gateway", 300, 2.5),
     ]
     (share,) = shares(found)
+    (without,) = shares([one for one in found if one.target != "bare, and a row"])
 
     assert (share["of_bare"], share["of_bare_own_client"], share["of_direct"]) == (0.6, 0.5, 0.3)
     assert share["added_to_bare_p50_ms"] == 0.5
+    assert (share["bare_and_a_row_of_bare"], without["bare_and_a_row_of_bare"]) == (0.8, None)
 
 
 def test_percentiles_are_values_that_were_seen() -> None:

@@ -70,6 +70,10 @@ class Command(BaseCommand):
                 f"{share['of_bare_own_client']:.0%}, / direct {share['of_direct']:.0%}; "
                 f"adds {share['added_to_bare_p50_ms']} ms to the bare relay's p50"
             )
+            if row := share["bare_and_a_row_of_bare"]:
+                self.stdout.write(
+                    f"  the relay with our own client, and no more than a row a call: {row:.0%}"
+                )
         for name, mb in memory["idle"].items():
             self.stdout.write(f"\nmemory of {name}: {mb} MB idle, {memory['after'][name]} MB after")
 
