@@ -22,7 +22,6 @@ from django.utils import timezone
 
 from credentials.models import AccessToken, LLMCredential
 from usage.periods import LENGTHS, Period, Window, window
-from usage.snapshots import snapshot_of_this_statement
 
 if TYPE_CHECKING:
     from usage.models import UsageRecord
@@ -72,9 +71,8 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
         return self.filter(counts, is_active=True).order_by("pk")
 
     def locked(self) -> Self:
-        """Locked in the order of their keys, so that no two who lock several wait for each other.
-        `as_of` is the snapshot of just now."""
-        return self.select_for_update().annotate(as_of=snapshot_of_this_statement()).order_by("pk")
+        """Locked in the order of their keys: no two who lock several wait for each other."""
+        return self.select_for_update().order_by("pk")
 
     def take(self, pk: uuid.UUID, amount: int, *, hard: bool, now: datetime) -> bool:
         """Sets `amount` aside, in one statement: whoever comes at the same time waits for it. False
@@ -137,7 +135,6 @@ class Budget(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = BudgetQuerySet.as_manager()
-    as_of: str  # of one that is `locked`
 
     class Meta:
         ordering: ClassVar = ["name", "pk"]

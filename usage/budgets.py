@@ -8,7 +8,8 @@ so that no two wait for each other.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -130,7 +131,6 @@ def count(budget: Budget, now: datetime) -> None:
     # In one statement, so that the snapshot is that of both sums.
     parts = _sum(budget, plain), _sum(budget, corrections), snapshot_of_this_statement()
     one, two, budget.snapshot = Budget.objects.values_list(*parts).get(pk=budget.pk)
-    budget.as_of = budget.snapshot
     budget.spent_units = budget.units(one or Decimal(0)) + budget.units(two or Decimal(0))
 
 
@@ -147,23 +147,27 @@ def _sum(budget: Budget, rows: UsageQuerySet) -> Subquery:
     return Subquery(rows.order_by().values(total=total))
 
 
-def charge(record: UsageRecord) -> None:
-    """Takes back what the call had set aside by itself, and adds what it did cost.
+def charge(records: Sequence[UsageRecord]) -> None:
+    """Takes back what the calls had set aside by themselves, and adds what they did cost.
 
-    Belongs into the transaction that wrote `record`: both are there, or neither.
+    Belongs into the transaction that wrote `records`: all of it is there, or nothing.
     """
-    held = Reservation.objects.filter(call_id=record.pk).values_list("budget_id", flat=True)
-    counting = {budget.pk for budget in over(record)}
-    pks = counting | set(held)
+    reservations = Reservation.objects.filter(call_id__in=[record.pk for record in records])
+    counting: dict[uuid.UUID, list[UsageRecord]] = defaultdict(list)
+    for record in records:
+        for budget in over(record):
+            counting[budget.pk].append(record)
+    pks = counting.keys() | set(reservations.values_list("budget_id", flat=True))
     if not pks:
         return
     now = timezone.now()
     for budget in Budget.objects.locked().filter(pk__in=pks):
-        _release(budget, Reservation.objects.filter(call_id=record.pk, budget=budget))
+        _release(budget, reservations.filter(budget=budget))
         if budget.rolls_at <= now:
             count(budget, now)
-        elif budget.pk in counting and budget.counted_from <= record.created_at:
-            budget.spent_units += budget.units_of(record)
+        else:
+            rows = [row for row in counting[budget.pk] if row.created_at >= budget.counted_from]
+            budget.spent_units += sum(map(budget.units_of, rows))
         budget.save(update_fields=COUNTERS)
 
 

@@ -15,19 +15,23 @@ Nothing is lost by it, or counted twice:
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from usage.budget_models import Budget
-from usage.budgets import COUNTERS, count
+from usage.budgets import COUNTERS, count, locked
 from usage.snapshots import Snapshot
+
+logger = logging.getLogger(__name__)
 
 SECONDS = 0.2  # from the first row to the charge
 
@@ -40,8 +44,14 @@ class Charge(NamedTuple):
     units: int
 
 
-Owed = Mapping[int, Sequence[Charge] | None]
+Owed = dict[int, list[Charge] | None]
 """By budgets' ids as numbers; None where it has to be counted anew."""
+
+
+_CHARGE = """
+    UPDATE usage_budget b SET spent_units = b.spent_units + c.units
+    FROM json_to_recordset(%s) AS c(id uuid, units bigint) WHERE b.id = c.id
+"""
 
 
 class _Arranged:
@@ -50,8 +60,9 @@ class _Arranged:
     is_so = False
 
 
-_lock = threading.Lock()
-_waiting: dict[int, list[Charge] | None] = {}
+_lock = threading.Condition(threading.Lock())  # never held while the database is asked
+_waiting: Owed = {}
+_under_way: set[int] = set()  # what somebody charges just now
 
 
 def note(sums: Iterable[tuple[int, int]], number: int, at: datetime) -> bool:
@@ -70,17 +81,17 @@ def note(sums: Iterable[tuple[int, int]], number: int, at: datetime) -> bool:
 
 
 def charge_all() -> None:
-    """Charges what waits. Uses the database."""
-    with _taken() as owed, transaction.atomic():
-        if not owed:
-            return
-        now, changed = timezone.now(), []
-        for budget in Budget.objects.locked().filter(pk__in=[uuid.UUID(int=key) for key in owed]):
-            if charge(budget, owed, now):
-                budget.save(update_fields=COUNTERS)
-            else:
-                changed.append(budget)
-        Budget.objects.bulk_update(changed, ["spent_units"])
+    """Charges what waits: most budgets together in a short transaction, and each that has to be
+    counted anew in one of its own, as that takes its time. Uses the database."""
+    with _taken() as owed:
+        _charge_together(owed)
+        for key in list(owed):
+            try:
+                _charge_alone(key, owed)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception as error:  # the others must not wait for this one
+                logger.warning("A budget was not charged: %s", type(error).__name__)
 
 
 @contextmanager
@@ -89,20 +100,16 @@ def owed_to(pk: uuid.UUID) -> Iterator[Owed]:
     it ends badly nobody knows whether it was, and the budget is counted anew in the end."""
     with _taken(pk.int) as owed:
         yield owed
+        owed.clear()
 
 
-def charge(budget: Budget, owed: Owed, now: datetime) -> bool:
-    """Charges a locked budget; it is for the caller to save it. Whether it was counted anew, and
-    all of COUNTERS may have changed."""
-    charges = owed.get(budget.pk.int, ())
-    if charges is None or budget.rolls_at <= now or (charges and _is_of_elsewhere(budget)):
+def charge(budget: Budget, owed: Owed, now: datetime) -> None:
+    """Charges a locked budget; it is for the caller to save its COUNTERS."""
+    charges = owed.get(budget.pk.int, [])
+    if charges is None or budget.rolls_at <= now or _is_of_elsewhere(budget.snapshot, charges):
         count(budget, now)
-        return True
-    if charges and budget.snapshot:
-        seen = Snapshot.read(budget.snapshot)
-        charges = [charge for charge in charges if not seen.sees(charge.transaction)]
-    budget.spent_units += sum(c.units for c in charges if c.at >= budget.counted_from)
-    return False
+    else:
+        budget.spent_units += _units(charges, budget.counted_from, budget.snapshot)
 
 
 def forget_all() -> None:
@@ -114,24 +121,79 @@ def forget_all() -> None:
 
 @contextmanager
 def _taken(only: int | None = None) -> Iterator[Owed]:
+    """What waits, for all budgets or one. What is left in it at the end, however that comes, has
+    not been charged for sure. Until then nobody else gets at these budgets' charges, but may add
+    more: room that is given back before they are charged would be promised twice."""
     with _lock:
+        _lock.wait_for(lambda: _under_way.isdisjoint(_waiting if only is None else (only,)))
         if only is None:
-            found = _waiting.copy()
+            owed = _waiting.copy()
             _waiting.clear()
             _Arranged.is_so = False
         else:
-            found = {only: _waiting.pop(only, [])}
+            owed = {only: _waiting.pop(only, [])}
+        keys = set(owed)
+        _under_way.update(keys)
     try:
-        yield found
-    except BaseException:
+        yield owed
+    finally:
         with _lock:
-            _waiting.update({key: None for key, charges in found.items() if charges != []})
-        raise
+            _waiting.update({key: None for key, charges in owed.items() if charges != []})
+            _under_way.difference_update(keys)
+            _lock.notify_all()
 
 
-def _is_of_elsewhere(budget: Budget) -> bool:
-    """Whether it was counted in another cluster, whose data has been brought here: its numbers of
-    transactions are ahead of those of this one, and say nothing."""
-    return bool(budget.snapshot) and (
-        Snapshot.read(budget.snapshot).end > Snapshot.read(budget.as_of).end
+def _charge_together(owed: Owed) -> None:
+    """Those that need no count, which are `owed` nothing any more then."""
+    keys = [key for key, charges in owed.items() if charges is not None]
+    done = set(keys)
+    with transaction.atomic():
+        now, sums = timezone.now(), []
+        budgets = Budget.objects.locked().filter(pk__in=[uuid.UUID(int=key) for key in keys])
+        for pk, since, until, snapshot in budgets.values_list(
+            "pk", "counted_from", "rolls_at", "snapshot"
+        ):
+            charges = owed[pk.int] or []
+            if until <= now or _is_of_elsewhere(snapshot, charges):
+                done.remove(pk.int)
+            else:
+                sums.append({"id": str(pk), "units": _units(charges, since, snapshot)})
+        if sums:
+            with connection.cursor() as cursor:
+                cursor.execute(_CHARGE, [json.dumps(sums)])
+    for key in done:
+        del owed[key]
+
+
+def _charge_alone(key: int, owed: Owed) -> None:
+    with transaction.atomic():
+        now = timezone.now()
+        if budget := locked(uuid.UUID(int=key), now):
+            charge(budget, owed, now)
+            budget.save(update_fields=COUNTERS)
+    del owed[key]
+
+
+def _units(charges: Sequence[Charge], since: datetime, snapshot: str) -> int:
+    """What is left to charge of it in a budget that was counted from `since` on."""
+    seen = Snapshot.read(snapshot) if snapshot else None
+    return sum(
+        charge.units
+        for charge in charges
+        if charge.at >= since and not (seen and seen.sees(charge.transaction))
     )
+
+
+def _is_of_elsewhere(snapshot: str, charges: Sequence[Charge]) -> bool:
+    """Whether it was taken in another cluster, whose data has been brought here: its numbers of
+    transactions are ahead of those of this one, and say nothing. Of most snapshots the charges tell
+    that they are not; else the database is asked, after the budget was locked: by what it said
+    before a wait for the lock, a count during that wait would seem to be from elsewhere."""
+    if not (snapshot and charges):
+        return False
+    end = Snapshot.read(snapshot).end
+    if end <= max(charge.transaction for charge in charges):
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_snapshot()::text")
+        return end > Snapshot.read(cursor.fetchone()[0]).end

@@ -110,8 +110,10 @@ class GroupCommit:
             yield
         finally:
             del self._loops[loop]
-            await by_loop.finish()
-            self._charge()  # it might not do so by itself any more
+            try:
+                await by_loop.finish()
+            finally:
+                self._charge()  # the loop might not come to it any more
 
     def tell_all(self) -> None:
         """Tells now of what is told several at a time."""
@@ -235,9 +237,8 @@ def _is_plain(entry: Closed, made: Made) -> bool:
     what budgets are charged later was promised to the call by leases on them."""
     if _is_news_of_key(entry):
         return False
-    held = entry.call.held
-    covered = [key for key, _ in held] == [key for key, _ in made.sums]
-    return covered or not any(units for _, units in made.sums)
+    promised = dict(entry.call.held)
+    return all(promised.get(key) for key, units in made.sums if units)
 
 
 def _is_news_of_key(entry: Closed) -> bool:

@@ -176,6 +176,10 @@ def _renew(lease: Lease, units: int) -> None:
             lease.units, lease.changes = size, changes
             lease.used -= used
             lease.renewed_at = time.monotonic()
+    except BaseException:
+        with _lock:
+            lease.changes = -1  # who knows what is set aside now: not to be used before the next
+        raise
     finally:
         with _lock:
             lease.frozen = False

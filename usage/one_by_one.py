@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from django.db import IntegrityError, connections
 
 from usage.ledger import Closed
-from usage.models import UsageRecord
+from usage.models import Budget, UsageRecord
 from usage.posting import write, write_patiently
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,13 @@ def _alone(entry: Closed) -> UsageRecord | Exception:
 
 
 def _what_can_be_written(entry: Closed) -> UsageRecord | Exception:
-    """It may be there already, when the connection broke after the commit. Or the user, token or
-    key may have been deleted during the call: then the row names them no more, as those of
-    earlier calls don't."""
+    """It may be there already, when the connection broke after the commit: who wrote it may not
+    have charged it any more, so its budgets are counted anew. Or the user, token or key may have
+    been deleted during the call: then the row names them no more, as those of earlier calls
+    don't."""
     try:
         if there := UsageRecord.objects.filter(pk=entry.call.id).first():
+            Budget.objects.over(**entry.call.parties._asdict()).count_anew()
             return there
         entry.call.forget_the_deleted()
         entry.made = None

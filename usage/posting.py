@@ -127,8 +127,7 @@ def write(entries: Sequence[Closed]) -> list[UsageRecord]:
     if own:
         with transaction.atomic():
             UsageRecord.objects.bulk_create(own)
-            for record in own:
-                budgets.charge(record)
+            budgets.charge(own)
     plain = [entry.made or _made_now(entry) for entry in entries if not entry.call.has_reservations]
     if plain:
         _write(plain)

@@ -17,9 +17,10 @@ from providers.vocabulary import Usage
 from usage import budgets
 from usage.accounts import Account, Caller, Payer
 from usage.admission import BudgetSpent, PriceUnknown, admit
-from usage.ledger import OpenCall
+from usage.ledger import OpenCall, Outcome
 from usage.models import Budget, Reservation, Status, Surface, UsageRecord, UsageSource
 from usage.periods import Period, window
+from usage.posting import post
 
 pytestmark = [pytest.mark.django_db, pytest.mark.integration]
 MOST = Usage(input_tokens=1_000, output_tokens=1_000)  # gpt-4o-mini: $0.00015 + $0.0006
@@ -281,3 +282,15 @@ def test_changing_a_budget_leaves_its_counters_alone_and_has_it_counted_anew(ali
     assert state(row)[1] == MOST_NANO
     settled(call)
     assert state(row) == (2 * MOST_NANO, 0)
+
+
+def test_calls_whose_rows_are_written_together_are_counted_once(alice: User) -> None:
+    """Also where the budget is due for a new count, which sees all of their rows."""
+    row = budget(10 * MOST_NANO, user=alice)
+    calls = [opened(alice) for _ in range(3)]
+    for call in calls:
+        admit(call, MOST)
+    Budget.objects.update(rolls_at=timezone.now())
+    outcome = Outcome(status=Status.OK, usage=MOST, usage_source=UsageSource.REPORTED)
+    post([call.close(outcome) for call in calls])
+    assert state(row) == (3 * MOST_NANO, 0)

@@ -17,10 +17,11 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from usage import budgets, charges, leases, memory, price_lists
+from usage import budgets, charges, leases, loop_commit, memory, price_lists
 from usage.admission import admit_at_once, make_room
 from usage.group_commit import GroupCommit
 from usage.ledger import OpenCall
+from usage.ledger_line import LedgerLine
 from usage.models import Budget, Reservation, Status, UsageRecord
 from usage.posting import ROWS_ALONE, Made, land, make_ahead, rows_alone
 from usage.price_models import read_overrides
@@ -226,6 +227,129 @@ def test_a_call_whose_budget_came_after_it_is_charged_with_its_row(
 
     asyncio.run(serve())
     assert (state(row)[0], state(later)[0]) == (MOST_NANO, MOST_NANO)
+
+
+def test_what_was_written_but_never_acknowledged_is_counted(
+    alice: User, row: Budget, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_commit, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(LedgerLine, "read", lambda line: False)
+    calls = admitted(alice, 2)
+
+    async def serve() -> None:
+        async with commits.on_this_loop():
+            await asyncio.gather(*(commits.put(closed(call)) for call in calls))
+
+    asyncio.run(serve())
+    commits.close()
+    assert (UsageRecord.objects.count(), state(row)) == (2, (2 * MOST_NANO, 0))
+
+
+def test_room_is_not_given_back_while_its_charge_is_on_its_way(
+    alice: User, row: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(admitted(alice, 3))
+    is_taken, go_on = threading.Event(), threading.Event()
+    charge_together = charges._charge_together
+
+    def slowly(owed: charges.Owed) -> None:
+        is_taken.set()
+        assert go_on.wait(30)
+        charge_together(owed)
+
+    monkeypatch.setattr(charges, "_charge_together", slowly)
+    charging = begin(charges.charge_all)
+    assert is_taken.wait(30)
+    giving_back = begin(leases.give_all_back)
+    giving_back.join(0.2)
+    spent, reserved = state(row)
+    assert (spent, reserved >= 3 * MOST_NANO) == (0, True)
+    go_on.set()
+    charging.join()
+    giving_back.join()
+    assert state(row) == (3 * MOST_NANO, 0)
+
+
+def test_a_call_that_was_promised_nothing_is_charged_with_its_row(
+    alice: User, row: Budget, commits: GroupCommit
+) -> None:
+    """Its model had no price; that which answered has one. No lease would remind anybody."""
+    call = opened(alice, model="nobody-knows-this")
+    make_room(call, MOST)
+    assert admit_at_once(call, MOST)
+    entry = closed(call)
+    entry.outcome.model_served = "gpt-4o-mini"
+
+    async def serve() -> None:
+        async with commits.on_this_loop():
+            await commits.put(entry)
+            assert not charges._waiting
+
+    asyncio.run(serve())
+    assert state(row)[0] == MOST_NANO
+
+
+def test_a_count_during_a_wait_for_the_lock_is_not_taken_for_one_from_elsewhere(
+    alice: User, row: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = admitted(alice, 2)
+    write([first])
+    counts: list[int] = []
+    monkeypatch.setattr(charges, "count", lambda *args: counts.append(1))
+    with transaction.atomic():
+        locked = Budget.objects.select_for_update().get(pk=row.pk)
+        charging = begin(charges.charge_all)
+        while not in_thread(waits_for_a_lock):  # a transaction sees one state of this only
+            pass
+        in_thread(write, [second])
+        budgets.count(locked, timezone.now())
+        locked.save(update_fields=budgets.COUNTERS)
+    charging.join()
+    assert not counts
+    charges.charge_all()
+    assert state(row)[0] == 2 * MOST_NANO
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def test_one_budget_that_can_not_be_counted_keeps_no_other_from_its_charge(
+    alice: User, row: Budget
+) -> None:
+    bad = Budget.objects.create(name="Bad", user=alice, limit_units=PLENTY)
+    Budget.objects.filter(pk=bad.pk).update(time_zone="Not/There")
+    for times in (1, 2):
+        charges.note([(bad.pk.int, 7), (row.pk.int, 7)], next_number(), timezone.now())
+        charges.charge_all()
+        assert state(row)[0] == times * 7
+    assert charges._waiting == {bad.pk.int: None}
+
+
+def next_number() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text")
+        return int(cursor.fetchone()[0])
+
+
+def test_many_budgets_are_charged_by_a_few_statements(
+    alice: User, row: Budget, django_assert_max_num_queries: Any
+) -> None:
+    row.refresh_from_db()
+    period = {"counted_from": row.counted_from, "rolls_at": row.rolls_at}
+    others = [
+        Budget(name=str(number), user=alice, limit_units=PLENTY, **period) for number in range(50)
+    ]
+    Budget.objects.bulk_create(others)
+    charges.note([(one.pk.int, at) for at, one in enumerate(others)], 5, timezone.now())
+    with django_assert_max_num_queries(4):
+        charges.charge_all()
+    assert [state(one)[0] for one in others] == list(range(50))
 
 
 def test_whoever_counts_or_charges_meanwhile_the_sum_is_that_of_the_ledger(
