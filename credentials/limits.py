@@ -19,10 +19,12 @@ import redis
 from django.conf import settings
 
 from credentials.errors import CredentialError
+from credentials.places import LOST_SECONDS, Held, Keeper
 
 logger = logging.getLogger(__name__)
 
 HOUR = 3600.0
+PLACE_SECONDS = 60.0  # places in Redis of a process that gives no sign of life are free after this
 PRUNE_ABOVE = 10_000  # buckets; full ones say nothing and can go
 
 
@@ -83,9 +85,9 @@ class Buckets(Protocol):
         """Takes without asking, into debt if need be; a negative cost gives back."""
         ...
 
-    def enter(self, places: Sequence[Place], holder: str, seconds: float) -> str:
+    def enter(self, places: Sequence[Place], holder: str) -> str:
         """Takes one place under each key for `holder`, or none: the key that is full then, else
-        empty. Whoever doesn't `leave` loses the places after `seconds`."""
+        empty. They are held until `holder` leaves, for two hours at most, or the process dies."""
         ...
 
     def leave(self, places: Sequence[Place], holder: str) -> None:
@@ -138,7 +140,7 @@ class LocalBuckets:
         if len(self._full_at) > PRUNE_ABOVE:
             self._full_at = {k: at for k, at in self._full_at.items() if at > now}
 
-    def enter(self, places: Sequence[Place], holder: str, seconds: float) -> str:
+    def enter(self, places: Sequence[Place], holder: str) -> str:
         with self._lock:
             now = self._clock()
             for place in places:
@@ -147,7 +149,7 @@ class LocalBuckets:
                 if len(self._places.get(place.key, ())) >= place.most:
                     return place.key
             for place in places:
-                self._places.setdefault(place.key, {})[holder] = now + seconds
+                self._places.setdefault(place.key, {})[holder] = now + LOST_SECONDS
         return ""
 
     def _take_back_lost(self, key: str, now: float) -> None:
@@ -211,7 +213,9 @@ PREFIX = "byom:limit:"
 class RedisBuckets:
     """In Redis, shared by all processes that are given the same URL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, place_seconds: float = PLACE_SECONDS) -> None:
+        self._place_seconds = place_seconds
+        self._keeper = Keeper(self._renew, place_seconds / 4)
         self._client = redis.Redis.from_url(
             url, socket_timeout=0.5, socket_connect_timeout=0.5, decode_responses=True
         )
@@ -242,18 +246,32 @@ class RedisBuckets:
         keys = [PREFIX + demand.key for demand in demands]
         return self._take(keys=keys, args=[int(forced), *numbers])
 
-    def enter(self, places: Sequence[Place], holder: str, seconds: float) -> str:
+    def enter(self, places: Sequence[Place], holder: str) -> str:
         keys = [PREFIX + place.key for place in places]
-        arguments: list[str | float] = [holder, seconds, *(place.most for place in places)]
+        most = [place.most for place in places]
+        arguments: list[str | float] = [holder, self._place_seconds, *most]
         try:
             full: Any = self._enter(keys=keys, args=arguments)
         except redis.RedisError as error:
             _warn(error)
-            return self._local.enter(places, holder, seconds)
+            return self._local.enter(places, holder)
+        if not full:
+            self._keeper.add(holder, keys)
         return str(full).removeprefix(PREFIX)
+
+    def _renew(self, held: Held) -> None:
+        """Only of who is still there: one who has just left must not come back."""
+        seconds, millionths = self._client.time()
+        until = seconds + millionths / 1e6 + self._place_seconds
+        with self._client.pipeline(transaction=False) as pipe:
+            for key, holders in held.items():
+                pipe.zadd(key, dict.fromkeys(holders, until), xx=True)
+                pipe.pexpire(key, int(self._place_seconds * 1000))
+            pipe.execute()
 
     def leave(self, places: Sequence[Place], holder: str) -> None:
         self._local.leave(places, holder)
+        self._keeper.drop(holder)
         try:
             with self._client.pipeline() as pipe:
                 for place in places:

@@ -20,7 +20,6 @@ from credentials.limits import Demand, Place, Standing, buckets
 from usage.memory import note_change
 
 MINUTE = 60.0
-LEASE_SECONDS = 900.0  # a call that was lost with its process gives its place back after this
 BUSY_SECONDS = 1.0  # nobody knows when a call will end: ask again soon
 
 
@@ -87,7 +86,7 @@ def take(call_id: str, plan: Plan, tokens: int) -> Hold:
     if per_tokens:  # what never fits waits for a full bucket
         per_tokens = tuple(one._replace(cost=min(tokens, one.capacity)) for one in per_tokens)
         demands += per_tokens
-    if places and (full := buckets().enter(places, call_id, LEASE_SECONDS)):
+    if places and (full := buckets().enter(places, call_id)):
         kind, holder, limit = _told(full)
         raise LimitReached(kind, holder, limit, BUSY_SECONDS)
     if not demands:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from credentials.limits import Buckets, LocalBuckets, RedisBuckets
+from credentials.places import LOST_SECONDS
 from credentials.tests.test_limits import REDIS, needs_redis
 from usage import rates
 from usage.rates import Hold, LimitReached, plan_of, take
@@ -134,14 +135,14 @@ def test_a_place_is_free_again_when_its_call_is_settled(buckets: None, settings:
     call(user=user)
 
 
-def test_a_place_whose_process_died_is_free_after_the_lease(
+def test_a_place_that_nobody_gives_back_is_free_in_the_end(
     local: LocalBuckets, settings: Any, clock: Clock
 ) -> None:
     allow(settings, "user", concurrent=1)
     call()
     refused()
 
-    clock.now = rates.LEASE_SECONDS + 1
+    clock.now = LOST_SECONDS + 1
     call()
 
 
