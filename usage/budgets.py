@@ -1,8 +1,9 @@
 """What a call sets aside in its budgets, and what it leaves spent.
 
 `reserve` before the call, `charge` in the transaction that writes its ledger row, `reclaim` for
-calls that never came back. Whoever holds several budgets takes them in the order of their keys,
-so that no two wait for each other.
+calls that never came back. Most calls of a gateway do without the first two (`usage.leases`,
+`usage.charges`). Whoever holds several budgets takes them in the order of their keys, so that no
+two wait for each other.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ COUNTERS = ["spent_units", "reserved_units", "counted_from", "rolls_at", "snapsh
 # So long after a change a budget is counted once more: other processes remember the budgets of a
 # second ago, and do not charge this one until then.
 SETTLING = timedelta(seconds=3)
-
-
 _AMOUNT = models.DecimalField(max_digits=30, decimal_places=9)
 
 
@@ -130,8 +129,8 @@ def count(budget: Budget, now: datetime) -> None:
     corrections = rows.filter(corrects__isnull=False, corrects__created_at__gte=start)
     # In one statement, so that the snapshot is that of both sums.
     parts = _sum(budget, plain), _sum(budget, corrections), snapshot_of_this_statement()
-    one, two, budget.snapshot = Budget.objects.values_list(*parts).get(pk=budget.pk)
-    budget.spent_units = budget.units(one or Decimal(0)) + budget.units(two or Decimal(0))
+    calls, corrected, budget.snapshot = Budget.objects.values_list(*parts).get(pk=budget.pk)
+    budget.spent_units = sum(budget.units(total or Decimal(0)) for total in (calls, corrected))
 
 
 def _scope(budget: Budget) -> dict[str, Any]:
@@ -142,7 +141,7 @@ def _sum(budget: Budget, rows: UsageQuerySet) -> Subquery:
     """In dollars or tokens, null for no rows."""
     tokens = models.F("input_tokens") + models.F("output_tokens")
     what = tokens if budget.unit == Unit.TOKENS else models.F("cost_usd")
-    # An aggregate would group the rows by what they are picked by.
+    # Not Django's Sum: in a subquery that would be one for each row, grouped by its key.
     total = Func(what, function="SUM", output_field=_AMOUNT)
     return Subquery(rows.order_by().values(total=total))
 

@@ -103,7 +103,7 @@ def owed_to(pk: uuid.UUID) -> Iterator[Owed]:
         owed.clear()
 
 
-def charge(budget: Budget, owed: Owed, now: datetime) -> None:
+def add_owed(budget: Budget, owed: Owed, now: datetime) -> None:
     """Charges a locked budget; it is for the caller to save its COUNTERS."""
     charges = owed.get(budget.pk.int, [])
     if charges is None or budget.rolls_at <= now or _is_of_elsewhere(budget.snapshot, charges):
@@ -169,7 +169,7 @@ def _charge_alone(key: int, owed: Owed) -> None:
     with transaction.atomic():
         now = timezone.now()
         if budget := locked(uuid.UUID(int=key), now):
-            charge(budget, owed, now)
+            add_owed(budget, owed, now)
             budget.save(update_fields=COUNTERS)
     del owed[key]
 

@@ -196,7 +196,7 @@ def _set_aside(pk: uuid.UUID, lease_id: uuid.UUID, out: int, units: int) -> int:
             return 0
         before = rows.values_list("units", flat=True).first()
         others = budget.reserved_units - (before or 0)
-        charges.charge(budget, owed, now)
+        charges.add_owed(budget, owed, now)
         size = out + _chunk(budget.limit_units - budget.spent_units - others - out, units)
         budget.reserved_units = others + size
         budget.save(update_fields=COUNTERS)

@@ -76,7 +76,9 @@ class LedgerLine:
         answer, self._answer = self._answer, None
         _checked(answer)
         assert answer is not None
-        return int(answer.get_value(0, 0) or 0)
+        number = answer.get_value(0, 0)
+        assert number is not None
+        return int(number)
 
 
 def _checked(answer: PGresult | None) -> None:

@@ -1,4 +1,5 @@
-"""Writing the ledger: rows, and in one transaction with them what they count in budgets."""
+"""Writing the ledger: rows, and in one transaction with them what they count in budgets. Only what
+an event loop writes is charged later (`usage.charges`)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
-from json.encoder import encode_basestring_ascii as _quoted
 from time import monotonic, perf_counter, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from credentials.lifecycle import note_use
 from usage import budgets, leases
-from usage.memory import ByIdentity
 from usage.models import Status, UsageRecord
+from usage.row_text import as_json
 from usage.signals import Settled, calls_settled
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _made_now(entry: Closed) -> Made:
 
 
 def _text(call: OpenCall, record: UsageRecord) -> str:
-    return _as_json(call, record) if on_postgresql() else ""
+    return as_json(call, record) if on_postgresql() else ""
 
 
 def _write(rows: Sequence[Made]) -> None:
@@ -184,9 +184,8 @@ def _one_trip(rows: Sequence[Made]) -> tuple[str, list[str]]:
         case [(number, units)]:
             return _ROWS_AND_A_BUDGET, [*batch.values, _as_uuid(number), str(units)]
         case several:
-            values = batch.values
             told = [{"id": _as_uuid(number), "units": units} for number, units in several]
-            return _ROWS_AND_BUDGETS, [*values, json.dumps(told)]
+            return _ROWS_AND_BUDGETS, [*batch.values, json.dumps(told)]
 
 
 def rows_alone(rows: Sequence[Made]) -> Batch:
@@ -216,51 +215,6 @@ def _dated(rows: Sequence[Made]) -> tuple[datetime, list[tuple[int, int]]]:
         for number, units in row.sums:
             sums[number] += units
     return now, sorted(sums.items())
-
-
-def _as_json(call: OpenCall, row: UsageRecord) -> str:
-    """As PostgreSQL reads a row from JSON: what is not here is null. Written out, as it takes the
-    encoder four times as long to find out what is a text and what a number."""
-    account = call.account
-    start = account.row_text
-    if not start:
-        start = account.row_text = _start(row)
-    text = (
-        f'{{"id":"{call.name}"{start},"model_served":{_quoted(row.model_served)}'
-        f',"input_tokens":{row.input_tokens},"output_tokens":{row.output_tokens}'
-        f',"cache_read_tokens":{row.cache_read_tokens}'
-        f',"cache_write_tokens":{row.cache_write_tokens}'
-        f',"reasoning_tokens":{row.reasoning_tokens}'
-        f',"cache_write_1h_tokens":{row.cache_write_1h_tokens}'
-        f',"service_tier":{_quoted(row.service_tier)},"usage_source":"{row.usage_source}"'
-        f',"unit_prices":{_prices_as_json(row.unit_prices)}'
-        f',"price_source":{_quoted(row.price_source)},"latency_ms":{row.latency_ms!r}'
-        f',"status":"{row.status}","error_code":{_quoted(row.error_code)}'
-        f',"retries":{row.retries},"request_id":{_quoted(row.request_id)}'
-    )
-    if (cost := row.cost_usd) is not None:
-        text += f',"cost_usd":"{cost}"'
-    if (ttft := row.ttft_ms) is not None:
-        text += f',"ttft_ms":{ttft!r}'
-    if call.attempt_of is not None:
-        text += f',"attempt_of":"{call.attempt_of}"'
-    return text + "}"
-
-
-def _start(row: UsageRecord) -> str:
-    """What all rows of an account have in common."""
-    text = (
-        f',"surface":"{row.surface}","provider":{_quoted(row.provider)}'
-        f',"model":{_quoted(row.model)},"paid_by":"{row.paid_by}"'
-        f',"is_simulated":{"true" if row.is_simulated else "false"}'
-    )
-    for column in ("user_id", "access_token_id", "credential_id", "session_id"):
-        if (value := getattr(row, column)) is not None:
-            text += f',"{column}":"{value}"'
-    return text
-
-
-_prices_as_json = ByIdentity(json.dumps)
 
 
 def _in_one_transaction(rows: Sequence[Made]) -> list[uuid.UUID]:

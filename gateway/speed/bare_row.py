@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import uvicorn
+from psycopg.pq import ExecStatus
 
 from gateway.speed.bare import BareRelay, Receive, Send
 
@@ -32,6 +33,7 @@ class RowWriter:
         self._libpq.nonblocking = 1
         self._waiting: list[asyncio.Future[None]] = []
         self._sent: list[asyncio.Future[None]] = []
+        self._is_good = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._libpq.socket, self._read)
 
@@ -55,13 +57,21 @@ class RowWriter:
     def _read(self) -> None:
         self._libpq.consume_input()
         while not self._libpq.is_busy():
-            if self._libpq.get_result() is None:
-                durable, self._sent = self._sent, []
-                if self._waiting:
-                    self._send()
-                for row in durable:
-                    row.set_result(None)
+            if (part := self._libpq.get_result()) is None:
+                self._resolve()
                 return
+            self._is_good = part.status == ExecStatus.COMMAND_OK
+
+    def _resolve(self) -> None:
+        over, self._sent = self._sent, []
+        is_good, self._is_good = self._is_good, False
+        if self._waiting:
+            self._send()
+        for row in over:
+            if is_good:
+                row.set_result(None)
+            else:
+                row.set_exception(psycopg.OperationalError("the row was not written"))
 
 
 class RelayWithRow(BareRelay):

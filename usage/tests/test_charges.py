@@ -17,36 +17,19 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from usage import budgets, charges, leases, loop_commit, memory, price_lists
+from usage import budgets, charges, leases, loop_commit, memory
 from usage.admission import admit_at_once, make_room
 from usage.group_commit import GroupCommit
 from usage.ledger import OpenCall
 from usage.ledger_line import LedgerLine
 from usage.models import Budget, Reservation, Status, UsageRecord
 from usage.posting import ROWS_ALONE, Made, land, make_ahead, rows_alone
-from usage.price_models import read_overrides
 from usage.snapshots import Snapshot
 from usage.tests.test_budgets import MOST, MOST_NANO, opened, state
 from usage.tests.test_loop_commit import closed
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+pytestmark = [pytest.mark.usefixtures("on_postgresql"), pytest.mark.integration]
 PLENTY = 10_000 * MOST_NANO
-
-
-@pytest.fixture(autouse=True)
-def _on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("an event loop writes to PostgreSQL only")
-    monkeypatch.setattr(memory, "SECONDS", 3600.0)
-    read_overrides()
-    price_lists.current()
-
-
-@pytest.fixture
-def commits() -> Iterator[GroupCommit]:
-    made = GroupCommit()
-    yield made
-    made.close()
 
 
 @pytest.fixture

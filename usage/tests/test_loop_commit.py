@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,35 +15,16 @@ from django.utils import timezone
 
 from credentials.tests.factories import CredentialFactory
 from providers.vocabulary import Usage
-from usage import loop_commit, memory, price_lists
+from usage import loop_commit
 from usage.budgets import read_over
 from usage.group_commit import GroupCommit
 from usage.ledger import Closed, OpenCall, Outcome
 from usage.ledger_line import LedgerLine
 from usage.models import Budget, Status, UsageRecord, UsageSource
 from usage.posting import rows_alone
-from usage.price_models import read_overrides
 from usage.tests.test_budgets import MOST, MOST_NANO, opened
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
-
-
-@pytest.fixture(autouse=True)
-def _on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has been read is remembered for a whole test: rows are made on the loop then."""
-    if connection.vendor != "postgresql":
-        pytest.skip("an event loop writes to PostgreSQL only")
-    monkeypatch.setattr(memory, "SECONDS", 3600.0)
-    read_overrides()
-    price_lists.current()
-
-
-@pytest.fixture
-def commits() -> Iterator[GroupCommit]:
-    """Its thread has nothing to do as long as nothing goes wrong."""
-    made = GroupCommit()
-    yield made
-    made.close()
+pytestmark = [pytest.mark.usefixtures("on_postgresql"), pytest.mark.integration]
 
 
 def closed(call: OpenCall) -> Closed:
